@@ -1,0 +1,1 @@
+//! The hands of omni-scale: one daemon per host.

@@ -1,0 +1,1 @@
+//! Rolls out a self-hosted Sidero Omni on a tailnet.

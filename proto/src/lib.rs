@@ -1,0 +1,1 @@
+//! The contract between the omni-scale coordinator and its agents.

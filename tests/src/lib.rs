@@ -1,0 +1,1 @@
+//! Whole runs of omni-scale, simulators and the lab.

@@ -1,0 +1,1 @@
+//! What stands in for Omni and its Proxmox provider in the lab.
