@@ -1,1 +1,8 @@
-//! The hands of omni-scale: one daemon per host.
+//! The hands of omni-scale: one daemon per host, each RPC one idempotent operation on it.
+//!
+//! [`operation`] is what every mutation goes through; [`config`] says what this host allows;
+//! [`secrets`] keeps the values that never leave it.
+
+pub mod config;
+pub mod operation;
+pub mod secrets;

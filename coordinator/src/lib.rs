@@ -1,1 +1,4 @@
-//! Rolls out a self-hosted Sidero Omni on a tailnet.
+//! The brain of omni-scale: it reads the deployment, observes through agents, computes a plan,
+//! shows it, and runs exactly it.
+
+pub mod plan;
