@@ -5,6 +5,7 @@
 //! the check of a stack ([`stack`]), what must be done to a stack ([`difference`]), roles
 //! ([`role`]) and versions. Nothing here knows a clock, a file, a socket or the environment.
 
+pub mod enrollment;
 pub mod id;
 pub mod operation;
 pub mod role;
