@@ -3,6 +3,9 @@
 //! [`operation`] is what every mutation goes through; [`config`] says what this host allows;
 //! [`secrets`] keeps the values that never leave it.
 
+pub mod clock;
 pub mod config;
+pub mod error;
 pub mod operation;
 pub mod secrets;
+pub mod service;

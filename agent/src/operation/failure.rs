@@ -2,6 +2,8 @@
 
 use omni_scale_proto::v1::{self, FailureClass};
 
+use crate::error::chain;
+
 /// Work that was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
@@ -48,14 +50,7 @@ impl Failure {
 
     /// Takes an error with its whole chain of causes.
     pub fn from_error(class: FailureClass, error: &dyn std::error::Error) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            message.push_str(": ");
-            message.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        Self::new(class, message)
+        Self::new(class, chain(error))
     }
 
     /// Says what to do next.

@@ -1,5 +1,7 @@
 //! Progress of an operation, for whoever listens. Losing it loses nothing else.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use omni_scale_proto::v1::{self, progress::Event};
 use tokio::sync::broadcast;
 
@@ -10,20 +12,33 @@ const BACKLOG: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct Reporter {
     events: broadcast::Sender<v1::Progress>,
+    latest: Arc<Mutex<Option<v1::Stage>>>,
 }
 
 impl Default for Reporter {
     fn default() -> Self {
         Self {
             events: broadcast::channel(BACKLOG).0,
+            latest: Arc::default(),
         }
     }
 }
 
 impl Reporter {
-    /// Listens from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<v1::Progress> {
-        self.events.subscribe()
+    /// Listens from now on. The first part of the answer is the stage that the work is in, if it told one.
+    pub fn subscribe(&self) -> (Option<v1::Progress>, broadcast::Receiver<v1::Progress>) {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let stage = latest.clone().map(|stage| v1::Progress {
+            event: Some(Event::Stage(stage)),
+        });
+        // Under the lock, so that a stage is neither missed nor heard twice.
+        (stage, self.events.subscribe())
+    }
+
+    /// The stage that the work is in, if it told one.
+    pub fn latest_stage(&self) -> Option<v1::Stage> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.clone()
     }
 
     /// The work on `subject` has come to a new part.
@@ -55,6 +70,10 @@ impl Reporter {
 
     /// Any event.
     pub fn send(&self, event: Event) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Event::Stage(stage) = &event {
+            *latest = Some(stage.clone());
+        }
         // No listener is no fault: the work goes on without an audience.
         let _ = self.events.send(v1::Progress { event: Some(event) });
     }

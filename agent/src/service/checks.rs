@@ -1,0 +1,122 @@
+//! What the check dispatcher asks of the parts that know the answer.
+
+use async_trait::async_trait;
+use omni_scale_probe::{ProbeReport, ProbeRequest};
+use omni_scale_proto::id::{ServiceName, StackName};
+use omni_scale_proto::v1;
+
+/// The answer to one check, asked once. Waiting and repeating are the dispatcher's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// `PASSED`, `FAILED`, `WARNING` or `UNKNOWN`.
+    pub status: v1::CheckStatus,
+    /// What was found, in one line.
+    pub summary: String,
+    /// What to do. Empty: nothing to do.
+    pub hint: String,
+    /// More lines, masked.
+    pub evidence: Vec<String>,
+    /// Whether asking again may bring another answer. False ends a wait early.
+    pub may_change: bool,
+}
+
+impl Finding {
+    /// As it should be.
+    pub fn passed(summary: impl Into<String>) -> Self {
+        Self::new(v1::CheckStatus::Passed, summary)
+    }
+
+    /// Not as it should be; asking again may bring another answer.
+    pub fn failed(summary: impl Into<String>) -> Self {
+        Self::new(v1::CheckStatus::Failed, summary)
+    }
+
+    /// No answer could be had.
+    pub fn unknown(summary: impl Into<String>) -> Self {
+        Self::new(v1::CheckStatus::Unknown, summary)
+    }
+
+    /// A finding of a status, without hint and evidence.
+    pub fn new(status: v1::CheckStatus, summary: impl Into<String>) -> Self {
+        Self {
+            status,
+            summary: summary.into(),
+            hint: String::new(),
+            evidence: Vec::new(),
+            may_change: true,
+        }
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+
+    /// Adds lines.
+    #[must_use]
+    pub fn with_evidence(mut self, evidence: Vec<String>) -> Self {
+        self.evidence = evidence;
+        self
+    }
+
+    /// Says that asking again cannot bring another answer.
+    #[must_use]
+    pub fn finally(mut self) -> Self {
+        self.may_change = false;
+        self
+    }
+}
+
+/// When a service's container was started, for checks that must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceStart {
+    /// The container.
+    pub container_id: String,
+    /// Milliseconds since the Unix epoch.
+    pub started_at_milliseconds: i64,
+    /// Restarts so far.
+    pub restarts: u32,
+}
+
+/// Checks that the stacks of this host can answer. Each is asked once and bounded by the implementation.
+#[async_trait]
+pub trait StackChecks: Send + Sync {
+    /// Whether containers can use /dev/net/tun.
+    async fn tun(&self) -> Finding;
+    /// Whether the Engine answers with an API version that we speak.
+    async fn engine(&self) -> Finding;
+    /// Whether a service runs, on the live namespace, with one start time since `hold_seconds`.
+    async fn service(&self, check: &v1::ServiceCheck) -> Finding;
+    /// Whether the sidecar's node has exactly this name.
+    async fn sidecar_name(&self, check: &v1::SidecarNameCheck) -> Finding;
+    /// Whether `agent.toml` covers this stack.
+    async fn stack_policy(&self, check: &v1::StackPolicyCheck) -> Finding;
+    /// Whether a container of this stack holds the port.
+    async fn holds_port(&self, stack: &str, check: &v1::PortFreeCheck) -> bool;
+    /// Takes the probe inside the network namespace of a service's container. An error says why it could not.
+    async fn probe_in_namespace(
+        &self,
+        stack: &StackName,
+        service: &ServiceName,
+        request: ProbeRequest,
+    ) -> Result<ProbeReport, Finding>;
+    /// When a service's container was started. An error says why it is not known, or that it does not run.
+    async fn service_start(
+        &self,
+        stack: &StackName,
+        service: &ServiceName,
+    ) -> Result<ServiceStart, Finding>;
+    /// The Engine's versions, for `Describe`. Absent: it does not answer.
+    async fn engine_version(&self) -> Option<v1::EngineVersion>;
+}
+
+/// Checks that the unit of this host can answer.
+#[async_trait]
+pub trait UnitChecks: Send + Sync {
+    /// Whether `agent.toml` covers this configuration.
+    async fn unit_policy(&self, check: &v1::UnitPolicyCheck) -> Finding;
+    /// systemd's version, for `Describe`. Absent: the bus does not answer.
+    async fn systemd_version(&self) -> Option<String>;
+}

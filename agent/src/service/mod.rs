@@ -1,0 +1,5 @@
+//! The RPC methods: decode, call what does it, encode. They decide nothing.
+
+pub mod checks;
+pub mod health;
+pub mod upload;
