@@ -1,14 +1,18 @@
 //! The contract between the omni-scale coordinator and its agents.
 //!
 //! [`v1`] is generated from `proto/omni_scale/v1/*.proto` and checked in. The other modules
-//! hold what both sides must agree on beyond the messages: identifiers ([`id`]), the digest and
-//! the check of a stack ([`stack`]), what must be done to a stack ([`difference`]), roles
-//! ([`role`]) and versions. Nothing here knows a clock, a file, a socket or the environment.
+//! hold what both sides must agree on beyond the messages: identifiers ([`id`]), what a
+//! stack and a unit must be to make sense ([`stack`], [`unit`]), what must be done to them
+//! ([`difference`]), roles ([`role`]) and versions. Nothing here knows a clock, a file, a socket or the environment.
 
+pub mod difference;
+pub mod effect;
 pub mod enrollment;
 pub mod id;
 pub mod operation;
 pub mod role;
+pub mod stack;
+pub mod unit;
 
 /// The oldest contract version this code speaks.
 pub const API_VERSION_MINIMUM: u32 = 1;
