@@ -1,4 +1,6 @@
 //! The brain of omni-scale: it reads the deployment, observes through agents, computes a plan,
 //! shows it, and runs exactly it.
 
+pub mod agents;
 pub mod plan;
+pub mod rollout;

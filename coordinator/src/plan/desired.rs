@@ -25,6 +25,48 @@ pub enum Wave {
     Provider,
 }
 
+impl Wave {
+    /// Every wave, in order.
+    pub const ALL: [Self; 6] = [
+        Self::Preflight,
+        Self::Identity,
+        Self::Client,
+        Self::Sidecar,
+        Self::Omni,
+        Self::Provider,
+    ];
+
+    /// Its number in documents and step ids. 1 and 7 are those of the machines.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Preflight => 0,
+            Self::Identity => 2,
+            Self::Client => 3,
+            Self::Sidecar => 4,
+            Self::Omni => 5,
+            Self::Provider => 6,
+        }
+    }
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Preflight => "preflight",
+            Self::Identity => "identity",
+            Self::Client => "client",
+            Self::Sidecar => "sidecar",
+            Self::Omni => "omni",
+            Self::Provider => "provider",
+        }
+    }
+}
+
+impl std::fmt::Display for Wave {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "wave {} ({})", self.number(), self.as_str())
+    }
+}
+
 /// Everything a deployment wants, with nothing left to decide but images' digests.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Desired {

@@ -1,5 +1,18 @@
 //! What is to be done, decided before anything is done.
+//!
+//! [`plan()`] makes every choice and is pure: no clock, no randomness, no files, no network. The
+//! rollout runs exactly what it returns, or refuses when the [`Basis`] has changed.
 
+mod basis;
 mod desired;
+mod document;
+mod observed;
+mod refusal;
+mod step;
 
+pub use basis::{Basis, Deviation, HostBasis};
 pub use desired::{Desired, DesiredHost, DesiredIdentity, DesiredSecret, DesiredStack, Wave};
+pub use document::{PLAN_FORMAT, Plan, PlanFileError};
+pub use observed::{HostFacts, HostObservation, HostScope, Observed, Scope, StackScope};
+pub use refusal::{DesiredError, PlanError, PlanRefusal};
+pub use step::{Change, GateCheck, PlannedWave, Recovery, SecretState, Step, StepId, UsedSecret};

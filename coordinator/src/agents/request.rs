@@ -1,0 +1,105 @@
+//! What agents are asked.
+
+use std::time::Duration;
+
+use omni_scale_proto::id::{DeploymentId, ServiceName, Sha256, StackName};
+use omni_scale_proto::operation::Target;
+use omni_scale_proto::v1;
+use serde::{Deserialize, Serialize};
+
+/// A state that a target shall be in. Asking twice is harmless.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Action {
+    /// The tsidp unit shall be so.
+    ApplyUnit {
+        /// What it shall be.
+        configuration: v1::UnitConfiguration,
+    },
+    /// Services of a stack shall be so.
+    ApplyStack {
+        /// The whole stack, images by digest.
+        stack: v1::Stack,
+        /// The stack's name, checked.
+        name: StackName,
+        /// The services that are made so; the others stay as they are.
+        services: Vec<ServiceName>,
+        /// Ids of containers that no service names any more and that shall go.
+        remove_orphans: Vec<String>,
+    },
+}
+
+impl Action {
+    /// What it changes.
+    pub fn target(&self) -> Target {
+        match self {
+            Self::ApplyUnit { .. } => Target::Unit,
+            Self::ApplyStack { name, .. } => Target::Stack(name.clone()),
+        }
+    }
+
+    /// The word that goes into operation ids.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::ApplyUnit { .. } => "apply-unit",
+            Self::ApplyStack { .. } => "apply-stack",
+        }
+    }
+
+    /// The sum of everything that is asked.
+    pub fn digest(&self) -> Sha256 {
+        let text = serde_json::to_vec(self).expect("messages have only text keys");
+        Sha256::of(&text)
+    }
+}
+
+/// Starting, stopping or restarting what is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Control {
+    /// The tsidp unit.
+    Unit {
+        /// What to do.
+        action: v1::ControlAction,
+    },
+    /// Services of a stack.
+    Stack {
+        /// Which stack.
+        name: StackName,
+        /// Which services, in dependency order. Empty: all.
+        services: Vec<ServiceName>,
+        /// What to do.
+        action: v1::ControlAction,
+    },
+}
+
+impl Control {
+    /// What it changes.
+    pub fn target(&self) -> Target {
+        match self {
+            Self::Unit { .. } => Target::Unit,
+            Self::Stack { name, .. } => Target::Stack(name.clone()),
+        }
+    }
+}
+
+/// Who asks for a lease, and what for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseRequest {
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// For people: `operator@machine`.
+    pub holder: String,
+    /// The rollout. The same one may take its lease again.
+    pub rollout: String,
+}
+
+/// A lease that was granted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeaseGrant {
+    /// Rises with every grant. From 1.
+    pub epoch: u64,
+    /// The lease ends after this time unless it is renewed.
+    pub time_to_live: Duration,
+    /// Targets on which operations of earlier holders still run.
+    pub running: Vec<v1::TargetStatus>,
+}

@@ -1,0 +1,165 @@
+//! What a plan was built on. When it is different later, the plan is not run.
+//!
+//! Never measurements: a clock, free memory or a container's health may change without the plan
+//! becoming wrong.
+
+use std::collections::BTreeMap;
+
+use omni_scale_proto::id::HostName;
+use omni_scale_proto::operation::Target;
+use serde::{Deserialize, Serialize};
+
+use super::observed::{HostFacts, HostObservation, HostScope, Observed, Scope};
+
+/// The facts that a plan stands on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Basis {
+    /// By host.
+    pub hosts: BTreeMap<HostName, HostBasis>,
+}
+
+/// The facts about one host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostBasis {
+    /// Contents of /etc/machine-id.
+    pub machine_id: String,
+    /// Of the targets that the plan looks at; 0: never touched.
+    pub generations: BTreeMap<Target, u64>,
+    /// Sums of the unit's program and of each service as created; `-` when there is none.
+    pub specifications: BTreeMap<String, String>,
+    /// What the host's Engine says that each image reference is.
+    pub images: BTreeMap<String, String>,
+}
+
+/// One fact that is not as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deviation {
+    /// The host.
+    pub host: HostName,
+    /// Which fact.
+    pub fact: String,
+    /// What the plan was built on.
+    pub planned: String,
+    /// What is found now.
+    pub found: String,
+}
+
+impl Basis {
+    /// The basis that an observation gives.
+    pub fn of(scope: &Scope, observed: &Observed) -> Self {
+        let hosts = scope
+            .hosts
+            .iter()
+            .filter_map(|(host, asked)| match observed.hosts.get(host)? {
+                HostObservation::Reached(facts) => {
+                    Some((host.clone(), HostBasis::of(asked, facts)))
+                }
+                HostObservation::Unreachable { .. } | HostObservation::NotEnrolled => None,
+            })
+            .collect();
+        Self { hosts }
+    }
+
+    /// Every fact that differs, in a stable order.
+    pub fn deviations(&self, now: &Self) -> Vec<Deviation> {
+        let nowhere = HostBasis::default();
+        self.hosts
+            .iter()
+            .flat_map(|(host, planned)| {
+                planned.deviations(host, now.hosts.get(host).unwrap_or(&nowhere))
+            })
+            .collect()
+    }
+}
+
+impl HostBasis {
+    fn of(asked: &HostScope, facts: &HostFacts) -> Self {
+        let mut basis = Self {
+            machine_id: facts.describe.machine_id.clone(),
+            ..Self::default()
+        };
+        if asked.unit {
+            basis
+                .generations
+                .insert(Target::Unit, facts.generation(&Target::Unit));
+        }
+        if let Some(unit) = &facts.unit {
+            basis
+                .specifications
+                .insert("tsidp program".to_owned(), or_dash(&unit.artifact_sha256));
+        }
+        if let Some(stack) = &asked.stack {
+            let target = Target::Stack(stack.name.clone());
+            let generation = facts.generation(&target);
+            basis.generations.insert(target, generation);
+        }
+        if let Some(stack) = &facts.stack {
+            for service in &stack.services {
+                basis.specifications.insert(
+                    format!("service {}", service.service),
+                    or_dash(&service.digest),
+                );
+            }
+            for image in &stack.images {
+                basis
+                    .images
+                    .insert(image.reference.clone(), or_dash(&image.resolved));
+            }
+        }
+        basis
+    }
+
+    fn deviations(&self, host: &HostName, now: &Self) -> Vec<Deviation> {
+        let mut facts = vec![(
+            "machine id".to_owned(),
+            self.machine_id.clone(),
+            or_dash(&now.machine_id),
+        )];
+        for (target, generation) in &self.generations {
+            let found = now.generations.get(target).copied().unwrap_or_default();
+            facts.push((
+                format!("generation of {target}"),
+                generation.to_string(),
+                found.to_string(),
+            ));
+        }
+        facts.extend(pairs("", &self.specifications, &now.specifications));
+        facts.extend(pairs("image ", &self.images, &now.images));
+        facts
+            .into_iter()
+            .filter(|(_, planned, found)| planned != found)
+            .map(|(fact, planned, found)| Deviation {
+                host: host.clone(),
+                fact,
+                planned,
+                found,
+            })
+            .collect()
+    }
+}
+
+fn pairs(
+    kind: &str,
+    planned: &BTreeMap<String, String>,
+    found: &BTreeMap<String, String>,
+) -> Vec<(String, String, String)> {
+    let names: std::collections::BTreeSet<&String> = planned.keys().chain(found.keys()).collect();
+    let value =
+        |map: &BTreeMap<String, String>, name| map.get(name).map_or("-", String::as_str).to_owned();
+    names
+        .into_iter()
+        .map(|name| {
+            (
+                format!("{kind}{name}"),
+                value(planned, name),
+                value(found, name),
+            )
+        })
+        .collect()
+}
+
+fn or_dash(text: &str) -> String {
+    if text.is_empty() { "-" } else { text }.to_owned()
+}

@@ -1,0 +1,142 @@
+//! What the hosts are like: the planner's right-hand side.
+//!
+//! Data only. [`crate::rollout::observe`] asks the agents for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use omni_scale_proto::id::{HostName, StackName};
+use omni_scale_proto::operation::Target;
+use omni_scale_proto::role::HostRole;
+use omni_scale_proto::v1;
+use serde::{Deserialize, Serialize};
+
+use super::Desired;
+use super::desired::DesiredIdentity;
+
+/// What must be asked so that a plan can be made, and asked again before it is run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    /// Every host, and what is asked there.
+    pub hosts: BTreeMap<HostName, HostScope>,
+}
+
+/// What is asked of one host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostScope {
+    /// The tsidp unit.
+    pub unit: bool,
+    /// A stack, and the images that its Engine shall resolve.
+    pub stack: Option<StackScope>,
+}
+
+/// A stack that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StackScope {
+    /// Its name.
+    pub name: StackName,
+    /// Image references as the deployment gives them.
+    pub images: BTreeSet<String>,
+}
+
+impl Scope {
+    /// What a deployment makes it necessary to ask. A stack with an unusable name is not asked
+    /// for: the planner refuses it.
+    pub fn of(desired: &Desired) -> Self {
+        let mut hosts: BTreeMap<HostName, HostScope> = desired
+            .hosts
+            .keys()
+            .map(|host| (host.clone(), HostScope::default()))
+            .collect();
+        if let DesiredIdentity::Tsidp { host, .. } = &desired.identity {
+            hosts.entry(host.clone()).or_default().unit = true;
+        }
+        let stack = &desired.stack;
+        hosts.entry(stack.host.clone()).or_default().stack =
+            stack.stack.name.parse().ok().map(|name| StackScope {
+                name,
+                images: stack
+                    .stack
+                    .services
+                    .iter()
+                    .map(|service| service.image.clone())
+                    .collect(),
+            });
+        Self { hosts }
+    }
+}
+
+/// Every host of the deployment as it was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// By name. A host that is missing here counts as unreachable.
+    pub hosts: BTreeMap<HostName, HostObservation>,
+}
+
+/// One host as it was found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HostObservation {
+    /// Its agent answered every question.
+    Reached(Box<HostFacts>),
+    /// Its agent did not answer, or not all of it.
+    Unreachable {
+        /// The whole chain of causes.
+        reason: String,
+    },
+    /// Its agent has no certificate of this deployment.
+    NotEnrolled,
+}
+
+/// What an agent answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostFacts {
+    /// About the host and its agent.
+    pub describe: v1::DescribeResponse,
+    /// The host's clock minus the coordinator's, in milliseconds, at the time of asking. Not
+    /// corrected for the time that the answer took.
+    pub clock_skew_milliseconds: i64,
+    /// The tsidp unit. None: not asked, since the agent has no such role.
+    pub unit: Option<v1::UnitObservation>,
+    /// The stack. None: not asked, since the agent has no such role.
+    pub stack: Option<v1::StackObservation>,
+    /// The host's secrets, without values.
+    pub secrets: Vec<v1::SecretStatus>,
+}
+
+impl Observed {
+    /// The facts about a host that answered.
+    pub fn facts(&self, host: &HostName) -> Option<&HostFacts> {
+        match self.hosts.get(host)? {
+            HostObservation::Reached(facts) => Some(facts),
+            HostObservation::Unreachable { .. } | HostObservation::NotEnrolled => None,
+        }
+    }
+}
+
+impl HostFacts {
+    /// Whether the agent looks after this.
+    pub fn has_role(&self, role: HostRole) -> bool {
+        self.describe.roles.iter().any(|name| name == role.as_str())
+    }
+
+    /// The generation of a target; 0 when it was never touched.
+    pub fn generation(&self, target: &Target) -> u64 {
+        self.target(target).map_or(0, |status| status.generation)
+    }
+
+    /// What the agent has done to a target, if anything.
+    pub fn target(&self, target: &Target) -> Option<&v1::TargetStatus> {
+        let name = target.to_string();
+        self.describe
+            .targets
+            .iter()
+            .find(|status| status.target == name)
+    }
+
+    /// A secret of the host.
+    pub fn secret(&self, name: &str) -> Option<&v1::SecretStatus> {
+        self.secrets.iter().find(|secret| secret.name == name)
+    }
+}
