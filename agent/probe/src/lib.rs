@@ -5,28 +5,25 @@
 //! Invariants: never a panic on what a network sends; bounded in time and in what it reads; redirects not followed;
 //! exactly the given roots are trusted.
 
+mod certificate;
+mod dns;
+mod exchange;
+mod expectation;
+mod fault;
+mod fetch;
+mod input;
 mod report;
 mod request;
+mod resolve;
+mod run;
+mod target;
+mod trace;
+mod trust;
 
+pub use input::{InputError, LARGEST_INPUT};
 pub use report::{Failure, FailureClass, Outcome, PeerCertificate, ProbeReport, Step, StepReport};
 pub use request::{
     BodyExpectation, DEFAULT_TIMEOUT_MILLISECONDS, DISCOVERY_PATH, Expectation,
     LONGEST_TIMEOUT_MILLISECONDS, MOST_PROBES, ProbeInput, ProbeRequest, Resolver,
 };
-
-/// Takes every step of one probe and says what it found. Ends within the request's timeout.
-pub async fn probe(request: &ProbeRequest) -> ProbeReport {
-    let _ = request;
-    std::future::ready(ProbeReport {
-        url: request.url.clone(),
-        met: false,
-        steps: Vec::new(),
-        nameservers: Vec::new(),
-        addresses: Vec::new(),
-        peer: None,
-        certificate: None,
-        http_status: None,
-        elapsed_milliseconds: 0,
-    })
-    .await
-}
+pub use run::{probe, probe_all};

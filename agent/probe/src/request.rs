@@ -3,7 +3,10 @@
 //! A request is data that crosses a process border (JSON), so it is strict: an unknown key is refused.
 //! [`ProbeRequest::check`] is the one place that says whether a request makes sense; nothing here does I/O.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +93,11 @@ pub enum Resolver {
     },
     /// The operating system's own way (`getaddrinfo`): what the other programs of a host see.
     System,
+    /// These nameservers and no file: one of them alone can be told from what `resolv.conf` makes of them.
+    Nameservers {
+        /// At least one; the port of DNS is 53.
+        addresses: Vec<SocketAddr>,
+    },
     /// These addresses, in this order; the name is used for TLS and the `Host` header only.
     Fixed {
         /// At least one.

@@ -1,0 +1,108 @@
+//! One HTTP/1.1 GET over an open connection: the status, and a bounded body.
+
+use http::{HeaderValue, Request, StatusCode, header};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{
+    fault::{Fault, chain},
+    report::FailureClass,
+    target::Target,
+};
+
+/// Bodies are read up to here: a discovery document is 2 KiB, Omni's page 612 bytes.
+pub(crate) const LARGEST_BODY: usize = 1024 * 1024;
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// Where a redirect points to.
+    pub(crate) location: Option<String>,
+    /// Whether the answer says that it is a page.
+    pub(crate) says_html: bool,
+    pub(crate) body: Vec<u8>,
+    /// Whether the body went on after [`LARGEST_BODY`].
+    pub(crate) cut: bool,
+}
+
+/// Asks for the target's path over `stream`.
+pub(crate) async fn get<S>(stream: S, target: &Target) -> Result<Answer, Fault>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let failed = |error: hyper::Error| {
+        Fault::new(
+            FailureClass::HttpFailed,
+            format!(
+                "`{}` did not answer in HTTP: {}",
+                target.authority,
+                chain(&error)
+            ),
+        )
+    };
+    let request = Request::get(&target.path)
+        .header(header::HOST, &target.authority)
+        .header(
+            header::USER_AGENT,
+            concat!("omni-scale-probe/", env!("CARGO_PKG_VERSION")),
+        )
+        .header(header::ACCEPT, "*/*")
+        .header(header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| {
+            Fault::new(
+                FailureClass::BadRequest,
+                format!("no request can be made of it: {error}"),
+            )
+        })?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(failed)?;
+    let exchange = async {
+        let response = sender.send_request(request).await.map_err(failed)?;
+        let text = |name| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+        };
+        let mut answer = Answer {
+            status: response.status(),
+            location: text(header::LOCATION).map(str::to_owned),
+            says_html: text(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html")),
+            body: Vec::new(),
+            cut: false,
+        };
+        read(response.into_body(), &mut answer)
+            .await
+            .map_err(failed)?;
+        Ok(answer)
+    };
+    // The connection only moves bytes; what becomes of the exchange is the exchange's to say.
+    let driver = async {
+        let _ = connection.await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        answer = exchange => answer,
+        () = driver => Err(Fault::new(FailureClass::HttpFailed, "the connection ended")),
+    }
+}
+
+async fn read(mut body: Incoming, answer: &mut Answer) -> Result<(), hyper::Error> {
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        let room = LARGEST_BODY - answer.body.len();
+        answer.body.extend_from_slice(&data[..data.len().min(room)]);
+        if data.len() > room {
+            answer.cut = true;
+            break;
+        }
+    }
+    Ok(())
+}
