@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod files;
 pub mod operation;
 pub mod secrets;
 pub mod service;

@@ -1,4 +1,4 @@
-//! The secrets of this host: write-only from outside, one file each, 0600.
+//! A secret's bytes.
 
 use zeroize::Zeroizing;
 
