@@ -2,5 +2,8 @@
 //! shows it, and runs exactly it.
 
 pub mod agents;
+pub mod deployment;
+pub mod document;
+pub mod image;
 pub mod plan;
 pub mod rollout;
