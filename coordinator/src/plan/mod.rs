@@ -4,14 +4,18 @@
 //! rollout runs exactly what it returns, or refuses when the [`Basis`] has changed.
 
 mod basis;
+mod build;
 mod desired;
+mod display;
 mod document;
 mod observed;
 mod refusal;
 mod step;
 
 pub use basis::{Basis, Deviation, HostBasis};
+pub use build::{Choices, plan};
 pub use desired::{Desired, DesiredHost, DesiredIdentity, DesiredSecret, DesiredStack, Wave};
+pub use display::{Line, LineKind, lines};
 pub use document::{PLAN_FORMAT, Plan, PlanFileError};
 pub use observed::{HostFacts, HostObservation, HostScope, Observed, Scope, StackScope};
 pub use refusal::{DesiredError, PlanError, PlanRefusal};

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use omni_scale_proto::id::{HostName, StackName};
 use omni_scale_proto::operation::Target;
 use omni_scale_proto::role::HostRole;
+use omni_scale_proto::stack::image_digest;
 use omni_scale_proto::v1;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +38,7 @@ pub struct HostScope {
 pub struct StackScope {
     /// Its name.
     pub name: StackName,
-    /// Image references as the deployment gives them.
+    /// Image references that are not pinned by a digest yet, as the deployment gives them.
     pub images: BTreeSet<String>,
 }
 
@@ -62,6 +63,7 @@ impl Scope {
                     .services
                     .iter()
                     .map(|service| service.image.clone())
+                    .filter(|image| image_digest(image).is_none())
                     .collect(),
             });
         Self { hosts }

@@ -25,6 +25,12 @@ pub enum PlanError {
     },
 }
 
+impl From<DesiredError> for PlanError {
+    fn from(source: DesiredError) -> Self {
+        Self::Desired { source }
+    }
+}
+
 /// What makes no sense in a deployment that was rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DesiredError {
@@ -166,6 +172,8 @@ pub enum PlanRefusal {
         name: SecretName,
         /// The first wave that needs it.
         wave: Wave,
+        /// The command that sets it.
+        command: String,
     },
     /// A container that omni-scale did not make is in the way of one that it must make.
     #[error(
@@ -210,9 +218,7 @@ impl PlanRefusal {
             Self::Running { .. } => {
                 "wait until it has ended, then plan again; `omni-scale status` shows it".to_owned()
             }
-            Self::SecretMissing { host, name, .. } => {
-                format!("omni-scale secret set {host} {name}")
-            }
+            Self::SecretMissing { command, .. } => format!("run `{command}`"),
             Self::ForeignContainer { container, .. } => {
                 format!("remove or rename `{container}` by hand; omni-scale leaves it alone")
             }

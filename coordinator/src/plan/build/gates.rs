@@ -1,0 +1,212 @@
+//! What must be true after a wave.
+
+use omni_scale_proto::id::HostName;
+use omni_scale_proto::v1::{self, check::Kind, vantage::Place};
+
+use super::Context;
+use crate::plan::desired::{DesiredIdentity, Wave};
+use crate::plan::step::GateCheck;
+
+/// A first certificate may take minutes.
+const ISSUER_WAIT_SECONDS: u32 = 300;
+/// Login, a first certificate, and three health intervals.
+const SIDECAR_WAIT_SECONDS: u32 = 180;
+/// Omni migrates its data before it answers.
+const OMNI_WAIT_SECONDS: u32 = 300;
+/// How long Omni's answer must hold: it answers before WireGuard is up, and may fall over then.
+const OMNI_HOLD_SECONDS: u32 = 10;
+const PROVIDER_WAIT_SECONDS: u32 = 120;
+/// A provider that cannot log in exits within seconds and is restarted.
+const PROVIDER_HOLD_SECONDS: u32 = 5;
+
+pub(super) fn gate(context: &Context<'_>, wave: Wave) -> Vec<GateCheck> {
+    match wave {
+        Wave::Preflight => Vec::new(),
+        Wave::Identity => identity(context),
+        Wave::Client => secrets(context, &[Wave::Client], wave),
+        Wave::Sidecar => sidecar(context),
+        Wave::Omni => vec![omni(context)],
+        Wave::Provider => provider(context).into_iter().collect(),
+    }
+}
+
+/// A check of the gate of `wave`, with an id that no other has.
+pub(super) fn check(
+    wave: Wave,
+    host: &HostName,
+    name: &str,
+    title: String,
+    wait_seconds: u32,
+    kind: Kind,
+) -> GateCheck {
+    GateCheck {
+        host: host.clone(),
+        title,
+        check: v1::Check {
+            check_id: format!("{}/{host}/{name}", wave.as_str()),
+            wait_seconds,
+            kind: Some(kind),
+        },
+    }
+}
+
+/// The secrets of these waves, as checks of the gate of `wave`.
+pub(super) fn secrets(context: &Context<'_>, of: &[Wave], wave: Wave) -> Vec<GateCheck> {
+    let secrets = context.desired.secrets.iter();
+    secrets
+        .filter(|secret| of.contains(&secret.wave))
+        .filter(|secret| super::secrets::is_needed(context.desired, secret, context.observed))
+        .map(|secret| {
+            check(
+                wave,
+                &secret.host,
+                &format!("secret/{}", secret.name),
+                format!("secret `{}` is set and usable", secret.name),
+                0,
+                Kind::Secret(v1::SecretCheck {
+                    name: secret.name.to_string(),
+                    r#use: secret.usage.into(),
+                }),
+            )
+        })
+        .collect()
+}
+
+fn issuer<'a>(context: &'a Context<'_>) -> &'a str {
+    match &context.desired.identity {
+        DesiredIdentity::Tsidp { configuration, .. } => &configuration.issuer,
+        DesiredIdentity::External { issuer } => issuer,
+    }
+}
+
+/// The issuer must answer where it runs and, over the tailnet, where Omni will.
+fn identity(context: &Context<'_>) -> Vec<GateCheck> {
+    let issuer = issuer(context);
+    let own = match &context.desired.identity {
+        DesiredIdentity::Tsidp { host, .. } => Some(host),
+        DesiredIdentity::External { .. } => None,
+    };
+    own.into_iter()
+        .chain([&context.desired.stack.host])
+        .map(|host| {
+            check(
+                Wave::Identity,
+                host,
+                "issuer",
+                format!("{issuer} answers as exactly this issuer, with a key"),
+                ISSUER_WAIT_SECONDS,
+                discovery(context, Place::Host(v1::HostVantage {})),
+            )
+        })
+        .collect()
+}
+
+fn discovery(context: &Context<'_>, place: Place) -> Kind {
+    Kind::Discovery(v1::DiscoveryCheck {
+        issuer: issuer(context).to_owned(),
+        vantage: Some(v1::Vantage { place: Some(place) }),
+        extra_roots_pem: context.desired.extra_roots_pem.clone(),
+    })
+}
+
+fn namespace(context: &Context<'_>) -> Place {
+    Place::Namespace(v1::NamespaceVantage {
+        stack: context.stack.name().to_string(),
+        service: context.desired.stack.sidecar.to_string(),
+    })
+}
+
+fn sidecar(context: &Context<'_>) -> Vec<GateCheck> {
+    let wanted = &context.desired.stack;
+    let stack = context.stack.name().to_string();
+    let service = wanted.sidecar.to_string();
+    let gate = |name: &str, title: String, kind: Kind| {
+        check(
+            Wave::Sidecar,
+            &wanted.host,
+            name,
+            title,
+            SIDECAR_WAIT_SECONDS,
+            kind,
+        )
+    };
+    let has_health_check = context
+        .stack
+        .service(&service)
+        .and_then(|service| service.health_check.as_ref())
+        .is_some_and(|check| check.test.first().is_some_and(|kind| kind != "NONE"));
+    vec![
+        gate(
+            "running",
+            if has_health_check {
+                format!("`{service}` runs and is healthy")
+            } else {
+                format!("`{service}` runs")
+            },
+            Kind::Service(v1::ServiceCheck {
+                stack: stack.clone(),
+                service: service.clone(),
+                healthy: has_health_check,
+                hold_seconds: 0,
+            }),
+        ),
+        gate(
+            "name",
+            format!("its node is named exactly {}", wanted.dns_name),
+            Kind::SidecarName(v1::SidecarNameCheck {
+                stack,
+                service,
+                dns_name: wanted.dns_name.clone(),
+            }),
+        ),
+        gate(
+            "issuer",
+            format!("{} answers inside its namespace", issuer(context)),
+            discovery(context, namespace(context)),
+        ),
+    ]
+}
+
+fn omni(context: &Context<'_>) -> GateCheck {
+    let wanted = &context.desired.stack;
+    check(
+        Wave::Omni,
+        &wanted.host,
+        "health",
+        format!(
+            "{} answers 200 with an empty body for {OMNI_HOLD_SECONDS} s",
+            wanted.health_url
+        ),
+        OMNI_WAIT_SECONDS,
+        Kind::Http(v1::HttpCheck {
+            url: wanted.health_url.clone(),
+            vantage: Some(v1::Vantage {
+                place: Some(namespace(context)),
+            }),
+            extra_roots_pem: context.desired.extra_roots_pem.clone(),
+            expected_status: 200,
+            expected_body: v1::BodyExpectation::Empty.into(),
+            hold_seconds: OMNI_HOLD_SECONDS,
+            stack: context.stack.name().to_string(),
+            service: wanted.omni.to_string(),
+        }),
+    )
+}
+
+fn provider(context: &Context<'_>) -> Option<GateCheck> {
+    let wanted = &context.desired.stack;
+    let provider = wanted.provider.as_ref()?;
+    Some(check(
+        Wave::Provider,
+        &wanted.host,
+        "running",
+        format!("`{provider}` runs on the live namespace for {PROVIDER_HOLD_SECONDS} s"),
+        PROVIDER_WAIT_SECONDS,
+        Kind::Service(v1::ServiceCheck {
+            stack: context.stack.name().to_string(),
+            service: provider.to_string(),
+            healthy: false,
+            hold_seconds: PROVIDER_HOLD_SECONDS,
+        }),
+    ))
+}

@@ -1,0 +1,137 @@
+//! Which secrets are missing, and how far the plan goes without them.
+
+use omni_scale_proto::v1;
+
+use crate::plan::desired::{Desired, DesiredIdentity, DesiredSecret, Wave};
+use crate::plan::observed::{HostFacts, Observed};
+use crate::plan::refusal::PlanRefusal;
+
+/// Secrets that are needed and not usable, in the order of the deployment.
+pub(super) fn missing<'a>(desired: &'a Desired, observed: &Observed) -> Vec<&'a DesiredSecret> {
+    desired
+        .secrets
+        .iter()
+        .filter(|secret| !is_usable(secret, observed))
+        .filter(|secret| is_needed(desired, secret, observed))
+        .collect()
+}
+
+/// Whether the secret still has something to do: a one-time key has not once its node is known.
+pub(super) fn is_needed(desired: &Desired, secret: &DesiredSecret, observed: &Observed) -> bool {
+    if !secret.one_time {
+        return true;
+    }
+    let Some(facts) = observed.facts(&secret.host) else {
+        return true;
+    };
+    let consumed = facts
+        .secret(secret.name.as_str())
+        .is_some_and(|status| status.consumed);
+    let is_units = matches!(
+        &desired.identity,
+        DesiredIdentity::Tsidp { host, configuration, .. }
+            if *host == secret.host && configuration.auth_key_secret == secret.name.as_str()
+    );
+    let known = if is_units {
+        facts.unit.as_ref().is_some_and(|unit| unit.node_known)
+    } else {
+        sidecar_is_known(desired, facts)
+    };
+    !(consumed || known)
+}
+
+fn is_usable(secret: &DesiredSecret, observed: &Observed) -> bool {
+    observed
+        .facts(&secret.host)
+        .and_then(|facts| facts.secret(secret.name.as_str()))
+        .is_some_and(|status| !status.consumed && !status.candidate)
+}
+
+/// The sidecar's node has logged in before when it runs, or when its state volume is there: a
+/// volume survives its container, and an operator who restores one brings the node back with it.
+fn sidecar_is_known(desired: &Desired, facts: &HostFacts) -> bool {
+    let wanted = &desired.stack;
+    let Some(observed) = &facts.stack else {
+        return false;
+    };
+    let healthy = observed.services.iter().any(|service| {
+        service.service == wanted.sidecar.as_str()
+            && service.health() == v1::ContainerHealth::Healthy
+    });
+    let state_volumes = wanted
+        .stack
+        .services
+        .iter()
+        .filter(|service| service.name == wanted.sidecar.as_str())
+        .flat_map(|service| &service.mounts)
+        .filter_map(|mount| match mount.source.as_ref()? {
+            v1::mount::Source::Volume(key) => Some(key),
+            v1::mount::Source::Bind(_) | v1::mount::Source::Temporary(_) => None,
+        })
+        .filter_map(|key| {
+            let mut volumes = wanted.stack.volumes.iter();
+            volumes.find(|volume| volume.name == *key)
+        });
+    let mut kept = state_volumes.filter(|volume| observed.volumes.contains(&volume.engine_name));
+    healthy || kept.next().is_some()
+}
+
+/// The first wave that cannot be done, and, when it is the first wave of all, every missing
+/// secret as a reason to make no plan.
+pub(super) fn cut(
+    desired: &Desired,
+    missing: &[&DesiredSecret],
+) -> (Option<Wave>, Vec<PlanRefusal>) {
+    let Some(cut) = missing.iter().map(|secret| secret.wave).min() else {
+        return (None, Vec::new());
+    };
+    let first = match &desired.identity {
+        DesiredIdentity::Tsidp { .. } => Wave::Identity,
+        // Somebody else's issuer is there or not: nothing of ours can be done before the client.
+        DesiredIdentity::External { .. } => Wave::Sidecar,
+    };
+    if cut > first {
+        return (Some(cut), Vec::new());
+    }
+    let refusals = missing
+        .iter()
+        .map(|secret| PlanRefusal::SecretMissing {
+            host: secret.host.clone(),
+            name: secret.name.clone(),
+            wave: secret.wave,
+            command: command(secret),
+        })
+        .collect();
+    (Some(cut), refusals)
+}
+
+/// Says where the plan ends, why, and what to do.
+pub(super) fn notes(cut: Option<Wave>, missing: &[&DesiredSecret]) -> Vec<String> {
+    let Some(cut) = cut else {
+        return Vec::new();
+    };
+    let mut notes = vec![format!(
+        "the plan ends before {cut}: secrets are missing; set them, then plan again"
+    )];
+    notes.extend(missing.iter().map(|secret| {
+        format!(
+            "secret `{}` is not set on host `{}`; {} needs it: `{}`",
+            secret.name,
+            secret.host,
+            secret.wave,
+            command(secret)
+        )
+    }));
+    notes
+}
+
+fn command(secret: &DesiredSecret) -> String {
+    let verb = match secret.usage {
+        v1::SecretUse::OmniEncryptionKey => "generate",
+        v1::SecretUse::Opaque
+        | v1::SecretUse::CertificateChain
+        | v1::SecretUse::PrivateKey
+        | v1::SecretUse::Unspecified => "set",
+    };
+    format!("omni-scale secret {verb} {} {}", secret.host, secret.name)
+}

@@ -1,0 +1,108 @@
+//! What should be looked at, although it stops nothing; and what of it does stop something.
+
+use omni_scale_proto::effect::Effect;
+use omni_scale_proto::id::HostName;
+
+use super::{Context, Draft};
+use crate::plan::desired::Wave;
+use crate::plan::observed::HostFacts;
+use crate::plan::refusal::PlanRefusal;
+
+const DAY_MILLISECONDS: i64 = 24 * 60 * 60 * 1000;
+/// Certificates and node keys are warned about from this many days before their end.
+const EXPIRY_WARNING_DAYS: i64 = 30;
+
+pub(super) fn warnings(context: &Context<'_>) -> Vec<String> {
+    let hosts = context.desired.hosts.keys();
+    let mut warnings: Vec<String> = hosts
+        .filter_map(|host| Some((host, context.observed.facts(host)?)))
+        .flat_map(|(host, facts)| about_host(host, facts))
+        .collect();
+    warnings.extend(containers(context));
+    warnings
+}
+
+fn about_host(host: &HostName, facts: &HostFacts) -> Vec<String> {
+    let describe = &facts.describe;
+    let mut warnings = Vec::new();
+    if let Some(lease) = &describe.lease {
+        warnings.push(format!(
+            "`{}` holds the lease of host `{host}`: nothing can be applied until it ends",
+            lease.holder
+        ));
+    }
+    let days = |end: i64| (end - describe.clock_milliseconds) / DAY_MILLISECONDS;
+    let certificate = describe.certificate_not_after_milliseconds;
+    if certificate != 0 && days(certificate) < EXPIRY_WARNING_DAYS {
+        warnings.push(format!(
+            "the certificate of host `{host}` ends in {} days: `omni-scale renew {host}`",
+            days(certificate)
+        ));
+    }
+    let tailnet = describe.tailnet.as_ref();
+    let key = tailnet.and_then(|status| status.key_expiry_milliseconds);
+    if let Some(end) = key.filter(|end| days(*end) < EXPIRY_WARNING_DAYS) {
+        warnings.push(format!(
+            "the tailnet key of host `{host}` ends in {} days: log it in again, or turn its key expiry off",
+            days(end)
+        ));
+    }
+    if facts.unit.as_ref().is_some_and(|unit| unit.drifted) {
+        warnings.push(format!(
+            "tsidp on host `{host}` was changed by hand: what is on the disk will be replaced"
+        ));
+    }
+    warnings
+}
+
+fn containers(context: &Context<'_>) -> Vec<String> {
+    let host = &context.desired.stack.host;
+    let Some(observed) = &context.stack_facts.stack else {
+        return Vec::new();
+    };
+    let mut warnings = Vec::new();
+    if !context.choices.remove_orphans {
+        warnings.extend(super::stack::orphans(context.stack, observed).into_iter().map(|orphan| {
+            format!(
+                "container `{}` on host `{host}` belongs to no service of the stack and is left alone (`--remove-orphans` removes it)",
+                orphan.container_name
+            )
+        }));
+    }
+    warnings.extend(observed.foreign.iter().map(|container| {
+        format!(
+            "container `{}` on host `{host}` bears the stack's name, was not made by omni-scale, and is left alone",
+            container.container_name
+        )
+    }));
+    warnings
+}
+
+/// Containers of others that hold a name which a step must give to one of ours.
+pub(super) fn foreign_in_the_way(
+    context: &Context<'_>,
+    steps: &[(Wave, Draft)],
+) -> Vec<PlanRefusal> {
+    let Some(observed) = &context.stack_facts.stack else {
+        return Vec::new();
+    };
+    let changes = steps.iter().flat_map(|(_, step)| &step.changes);
+    changes
+        .filter(|change| change.effect > Effect::None)
+        .filter_map(|change| {
+            let service = context.stack.service(&change.subject)?;
+            let name = if service.container_name.is_empty() {
+                format!("{}-{}-1", context.stack.name(), service.name)
+            } else {
+                service.container_name.clone()
+            };
+            let mut foreign = observed.foreign.iter();
+            foreign.find(|container| container.container_name == name)?;
+            Some(PlanRefusal::ForeignContainer {
+                host: context.desired.stack.host.clone(),
+                container: name,
+                service: service.name.clone(),
+            })
+        })
+        .collect()
+}
