@@ -2,8 +2,12 @@
 //! shows it, and runs exactly it.
 
 pub mod agents;
+pub mod config;
 pub mod deployment;
 pub mod document;
+pub mod exit;
+pub mod files;
 pub mod image;
+pub mod pki;
 pub mod plan;
 pub mod rollout;
