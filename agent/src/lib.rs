@@ -10,3 +10,4 @@ pub mod files;
 pub mod operation;
 pub mod secrets;
 pub mod service;
+pub mod unit;
