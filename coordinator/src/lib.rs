@@ -10,4 +10,5 @@ pub mod files;
 pub mod image;
 pub mod pki;
 pub mod plan;
+pub mod render;
 pub mod rollout;

@@ -1,0 +1,80 @@
+//! The deployment, rendered: what each host shall have, in the words of the contract.
+//!
+//! Pure but for the user's Compose file, which is read through [`Files`]. Decides nothing about
+//! what is there already, and resolves no image: a tag stays a tag.
+//!
+//! Invariants: no secret stands in what is rendered, only names of secrets; the same deployment
+//! always renders the same.
+
+mod identity;
+mod omni;
+mod provider;
+mod secrets;
+mod sidecar;
+mod stack;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use stack::STACK_NAME;
+
+use crate::deployment::{Deployment, Files, OmniStack};
+use crate::document::Problems;
+use crate::plan::{Desired, DesiredHost, DesiredStack};
+
+/// Everything that `deployment` wants. Fails only on a user's Compose file.
+pub fn render(files: &dyn Files, deployment: &Deployment) -> Result<Desired, Problems> {
+    let stack = match &deployment.omni.stack {
+        OmniStack::BuiltIn(built_in) => stack::built_in(deployment, built_in),
+        OmniStack::Compose(compose) => stack::from_compose(files, deployment, compose)?,
+    };
+    Ok(Desired {
+        deployment: deployment.id,
+        hosts: deployment
+            .hosts
+            .iter()
+            .map(|(name, host)| {
+                let host = DesiredHost {
+                    roles: host.roles.clone(),
+                    dns_name: host.dns_name.to_string(),
+                };
+                (name.clone(), host)
+            })
+            .collect(),
+        identity: identity::render(deployment),
+        secrets: secrets::needed(deployment, &stack),
+        stack,
+        extra_roots_pem: deployment.tailnet.extra_roots_pem.clone(),
+    })
+}
+
+/// The issuer that Omni shall trust.
+fn issuer(deployment: &Deployment) -> crate::deployment::Issuer {
+    use crate::deployment::{Identity, Issuer};
+    match &deployment.identity {
+        Identity::Tsidp(tsidp) => Issuer::of_tsidp(&tsidp.name.within(&deployment.tailnet.domain)),
+        Identity::Oidc { issuer } => issuer.clone(),
+    }
+}
+
+/// Omni's full name on the tailnet.
+fn omni_dns_name(deployment: &Deployment) -> crate::deployment::DnsName {
+    deployment.omni.name.within(&deployment.tailnet.domain)
+}
+
+impl DesiredStack {
+    /// The services that play a part, in the order of their waves.
+    fn parts(
+        &self,
+    ) -> impl Iterator<Item = (crate::plan::Wave, &omni_scale_proto::id::ServiceName)> {
+        use crate::plan::Wave;
+        [(Wave::Sidecar, &self.sidecar), (Wave::Omni, &self.omni)]
+            .into_iter()
+            .chain(
+                self.provider
+                    .iter()
+                    .map(|provider| (Wave::Provider, provider)),
+            )
+    }
+}

@@ -1,0 +1,93 @@
+//! Which secrets must be where, and from which wave on.
+
+use std::collections::BTreeSet;
+
+use omni_scale_proto::id::HostName;
+use omni_scale_proto::v1::{self, SecretUse, segment::Part};
+
+use crate::deployment::{Deployment, Identity, OmniStack};
+use crate::plan::{DesiredSecret, DesiredStack, Wave};
+
+/// All of them, in the order of their waves. A secret that several need is needed by the first.
+pub(super) fn needed(deployment: &Deployment, stack: &DesiredStack) -> Vec<DesiredSecret> {
+    let mut needed = Vec::new();
+    if let Identity::Tsidp(tsidp) = &deployment.identity
+        && let Some(name) = &tsidp.auth_key
+    {
+        needed.push(DesiredSecret {
+            host: tsidp.host.clone(),
+            name: name.clone(),
+            usage: SecretUse::Opaque,
+            wave: Wave::Identity,
+            one_time: true,
+        });
+    }
+    for (wave, service) in stack.parts() {
+        if let Some(service) = stack
+            .stack
+            .services
+            .iter()
+            .find(|one| one.name == service.as_str())
+        {
+            needed.extend(of_service(&deployment.omni.host, wave, service));
+        }
+    }
+    // Whatever plays no part of its own is started with Omni.
+    let parts: Vec<&str> = stack.parts().map(|(_, service)| service.as_str()).collect();
+    for service in &stack.stack.services {
+        if !parts.contains(&service.name.as_str()) {
+            needed.extend(of_service(&deployment.omni.host, Wave::Omni, service));
+        }
+    }
+    if let OmniStack::BuiltIn(built_in) = &deployment.omni.stack {
+        let client = [&built_in.client.id, &built_in.client.secret];
+        let machine_api = built_in.machine_api.as_ref();
+        for secret in &mut needed {
+            if client.contains(&&secret.name) {
+                secret.wave = Wave::Client;
+            }
+            if secret.name == built_in.encryption_key {
+                secret.usage = SecretUse::OmniEncryptionKey;
+            }
+            if machine_api.is_some_and(|pair| pair.certificate == secret.name) {
+                secret.usage = SecretUse::CertificateChain;
+            }
+            if machine_api.is_some_and(|pair| pair.key == secret.name) {
+                secret.usage = SecretUse::PrivateKey;
+            }
+        }
+    }
+    needed.sort_by_key(|secret| secret.wave);
+    let mut seen = BTreeSet::new();
+    needed.retain(|secret| seen.insert((secret.host.clone(), secret.name.clone())));
+    needed
+}
+
+fn of_service(host: &HostName, wave: Wave, service: &v1::Service) -> Vec<DesiredSecret> {
+    let variables = service
+        .environment
+        .iter()
+        .map(|variable| (false, &variable.value));
+    let files = service
+        .files
+        .iter()
+        .map(|file| (file.one_time, &file.content));
+    let mut needed = Vec::new();
+    for (one_time, text) in variables.chain(files) {
+        for segment in text.iter().flat_map(|text| &text.segments) {
+            let Some(Part::Secret(reference)) = &segment.part else {
+                continue;
+            };
+            if let Ok(name) = reference.name.parse() {
+                needed.push(DesiredSecret {
+                    host: host.clone(),
+                    name,
+                    usage: SecretUse::Opaque,
+                    wave,
+                    one_time,
+                });
+            }
+        }
+    }
+    needed
+}
