@@ -18,8 +18,7 @@ base_recipe() {
     case $1 in
         bookworm-host) say bookworm "$HOST_PACKAGES" ;;
         trixie-host) say trixie "$HOST_PACKAGES,docker.io,docker-cli,docker-compose" ;;
-        sidecar) say bookworm iptables,ca-certificates,iproute2 ;;
-        registry) say bookworm docker-registry ;;
+        small) say "$(debian_codename)" iptables,ca-certificates,iproute2 ;;
         *) say "no base image $1" >&2 && return 1 ;;
     esac
 }
@@ -51,7 +50,7 @@ build_base() {
 # debian_mirror: where this machine gets its own Debian from.
 debian_mirror() {
     local codename
-    codename=$(. /etc/os-release && say "$VERSION_CODENAME")
+    codename=$(debian_codename)
     # shellcheck disable=SC2016  # the placeholders are apt's
     apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(COMPONENT) $(REPO_URI)' \
         'Created-By: Packages' |
@@ -61,6 +60,11 @@ debian_mirror() {
         say "no source of Debian $codename main in /etc/apt; is this machine Debian?" >&2
         return 1
     }
+}
+
+debian_codename() {
+    # shellcheck source=/dev/null
+    (. /etc/os-release && say "$VERSION_CODENAME")
 }
 
 # context NAME: an empty build context that begins as a copy of images/NAME.
@@ -107,11 +111,29 @@ build_images() {
     cp "$bin/tailnet" "$(context internet)"
     build_image internet "$LAB_NAME/internet"
 
-    context registry
-    build_image registry "$LAB_NAME/registry" --build-arg BASE="$(base_image registry)"
+    once registry "$(debian_codename)" fetch_registry
+    cp "$bin/docker-registry" "$(context registry)"
+    build_image registry "$LAB_NAME/registry" --build-arg BASE="$(base_image small)"
 
     cp "$bin"/{tailscale,tailscaled,containerboot} "$(context sidecar)"
-    build_image sidecar "$LAB_NAME/sidecar" --build-arg BASE="$(base_image sidecar)"
+    build_image sidecar "$LAB_NAME/sidecar" --build-arg BASE="$(base_image small)"
+
+    # What these replaced has no name any more.
+    docker image prune --force --filter "label=$LAB_LABEL"
+}
+
+# fetch_registry: the one program of Debian's docker-registry, out of its package,
+# which as a whole would start a service and want a password.
+fetch_registry() {
+    local directory
+    directory=$(mktemp -d)
+    (
+        cd "$directory"
+        apt-get download docker-registry
+        dpkg-deb --extract docker-registry_*.deb .
+    )
+    install "$directory/usr/bin/docker-registry" "$LAB_STATE/bin"
+    rm -r "$directory"
 }
 
 # build_host_image NAME BASE: a machine with systemd and Tailscale installed.

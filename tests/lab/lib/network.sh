@@ -45,8 +45,17 @@ remove_containers() {
 
 # remove_images: the images of the lab, and what was published.
 remove_images() {
+    local images
     docker volume ls --quiet --filter "label=$LAB_LABEL" | xargs -r docker volume rm
-    docker images --all --quiet --filter "label=$LAB_LABEL" | sort -u | xargs -r docker rmi --force
+    # An image goes only after those that were made from it: that takes some rounds.
+    while images=$(labelled_images) && [[ -n $images ]]; do
+        xargs docker rmi --force <<<"$images" || true
+        [[ $(labelled_images) != "$images" ]]
+    done
+}
+
+labelled_images() {
+    docker images --all --quiet --filter "label=$LAB_LABEL" | sort -u
 }
 
 # start_services: the network and what the hosts need on it.
