@@ -7,6 +7,8 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod files;
+pub mod lease;
+pub mod ledger;
 pub mod operation;
 pub mod secrets;
 pub mod service;

@@ -4,6 +4,8 @@ use omni_scale_proto::id::{DeploymentId, OperationId};
 use omni_scale_proto::operation::Target;
 
 use crate::error::{Classified, Kind};
+use crate::lease::LeaseError;
+use crate::ledger::LedgerError;
 
 /// Why an operation was not begun. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -19,14 +21,9 @@ pub enum OperationError {
         /// Whom this agent works for.
         serves: DeploymentId,
     },
-    /// The caller's lease is not the current one.
-    #[error("lease epoch {asked} is not in force: {instead}")]
-    StaleEpoch {
-        /// The epoch in the request.
-        asked: u64,
-        /// Who holds the lease, or that nobody does.
-        instead: String,
-    },
+    /// The caller's lease is not in force.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
     /// Another operation has set this generation, or a later one.
     #[error(
         "generation {asked} of {target} is out of date: generation {current} was set by operation {operation} of {whose}"
@@ -56,17 +53,21 @@ pub enum OperationError {
     /// The agent is stopping.
     #[error("the agent is stopping and begins nothing new")]
     Stopping,
+    /// The intent could not be written down.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 impl Classified for OperationError {
     fn kind(&self) -> Kind {
         match self {
-            Self::NotEnrolled
-            | Self::OtherDeployment { .. }
-            | Self::StaleEpoch { .. }
-            | Self::StaleGeneration { .. } => Kind::Stale,
+            Self::NotEnrolled | Self::OtherDeployment { .. } | Self::StaleGeneration { .. } => {
+                Kind::Stale
+            }
+            Self::Lease(error) => error.kind(),
             Self::Busy { .. } => Kind::Busy,
             Self::Stopping => Kind::Unavailable,
+            Self::Ledger(error) => error.kind(),
         }
     }
 }

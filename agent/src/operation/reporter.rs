@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use omni_scale_proto::v1::{self, progress::Event};
 use tokio::sync::broadcast;
 
+use crate::secrets::Secrets;
+
 /// How many progress events a slow listener may fall behind before it misses some.
 const BACKLOG: usize = 1024;
 
@@ -13,6 +15,7 @@ const BACKLOG: usize = 1024;
 pub struct Reporter {
     events: broadcast::Sender<v1::Progress>,
     latest: Arc<Mutex<Option<v1::Stage>>>,
+    secrets: Option<Arc<Secrets>>,
 }
 
 impl Default for Reporter {
@@ -20,11 +23,20 @@ impl Default for Reporter {
         Self {
             events: broadcast::channel(BACKLOG).0,
             latest: Arc::default(),
+            secrets: None,
         }
     }
 }
 
 impl Reporter {
+    /// Hides known secret values in log lines and warnings.
+    pub(super) fn masked_by(secrets: Arc<Secrets>) -> Self {
+        Self {
+            secrets: Some(secrets),
+            ..Self::default()
+        }
+    }
+
     /// Listens from now on. The first part of the answer is the stage that the work is in, if it told one.
     pub fn subscribe(&self) -> (Option<v1::Progress>, broadcast::Receiver<v1::Progress>) {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,7 +81,14 @@ impl Reporter {
     }
 
     /// Any event.
-    pub fn send(&self, event: Event) {
+    pub fn send(&self, mut event: Event) {
+        if let Some(secrets) = &self.secrets {
+            match &mut event {
+                Event::LogLine(log_line) => log_line.line = secrets.mask(&log_line.line),
+                Event::Warning(warning) => *warning = secrets.mask(warning),
+                Event::Stage(_) | Event::Pull(_) | Event::HealthTransition(_) => {}
+            }
+        }
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if let Event::Stage(stage) = &event {
             *latest = Some(stage.clone());
