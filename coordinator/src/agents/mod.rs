@@ -7,6 +7,8 @@
 //! ([`AgentError::Unknown`]) or not (every other variant).
 
 mod error;
+#[cfg(any(test, feature = "testing"))]
+pub mod fake;
 mod request;
 
 use std::fmt;

@@ -56,7 +56,9 @@ impl Basis {
                 HostObservation::Reached(facts) => {
                     Some((host.clone(), HostBasis::of(asked, facts)))
                 }
-                HostObservation::Unreachable { .. } | HostObservation::NotEnrolled => None,
+                HostObservation::Unreachable { .. }
+                | HostObservation::Silent { .. }
+                | HostObservation::NotEnrolled => None,
             })
             .collect();
         Self { hosts }

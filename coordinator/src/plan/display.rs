@@ -5,8 +5,19 @@ use std::fmt;
 
 use omni_scale_proto::effect::Effect;
 
+use super::desired::Wave;
 use super::document::Plan;
 use super::step::{Change, PlannedWave, Recovery, SecretState, Step};
+
+/// How much is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Detail {
+    /// What changes; gates of idle waves are only counted.
+    #[default]
+    Brief,
+    /// Every question of every gate.
+    Full,
+}
 
 /// What a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,19 +80,19 @@ impl fmt::Display for Line {
 
 impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in lines(self) {
+        for line in lines(self, Detail::Brief) {
             writeln!(formatter, "{line}")?;
         }
         Ok(())
     }
 }
 
-/// The whole plan, line by line.
-pub fn lines(plan: &Plan) -> Vec<Line> {
+/// The plan, line by line.
+pub fn lines(plan: &Plan, detail: Detail) -> Vec<Line> {
     let mut lines = Vec::new();
     if !plan.is_noop() {
         for wave in plan.waves() {
-            lines.extend(wave_lines(wave));
+            lines.extend(wave_lines(wave, detail));
         }
     }
     let told = |kind, texts: &[String]| -> Vec<Line> {
@@ -104,17 +115,28 @@ fn line(depth: usize, kind: LineKind, text: impl Into<String>) -> Line {
     }
 }
 
-fn wave_lines(wave: &PlannedWave) -> Vec<Line> {
-    let idle = wave.steps.is_empty() && wave.wave.number() > 0;
-    let title = format!("{}{}", wave.wave, if idle { ": nothing to do" } else { "" });
+fn wave_lines(wave: &PlannedWave, detail: Detail) -> Vec<Line> {
+    let first = wave.wave == Wave::Preflight;
+    let idle = wave.steps.is_empty();
+    let mut title = wave.wave.to_string();
+    if idle && !first {
+        title.push_str(": nothing to do");
+    }
+    if idle && detail == Detail::Brief {
+        let number = wave.gate.len();
+        let plural = if number == 1 { "" } else { "s" };
+        let joint = if first { ":" } else { "," };
+        title.push_str(&format!("{joint} {number} check{plural}"));
+        return vec![line(0, LineKind::Wave, title)];
+    }
     let mut lines = vec![line(0, LineKind::Wave, title)];
     for step in &wave.steps {
         lines.extend(step_lines(step));
     }
+    let joint = if first { "" } else { "then " };
     lines.extend(wave.gate.iter().map(|check| {
-        let text = format!("then on {}: {}", check.host, check.title);
-        let text = text.strip_prefix(if wave.wave.number() == 0 { "then " } else { "" });
-        line(1, LineKind::Gate, text.unwrap_or_default())
+        let text = format!("{joint}on {}: {}", check.host, check.title);
+        line(1, LineKind::Gate, text)
     }));
     lines
 }
@@ -147,6 +169,7 @@ fn change_lines(change: &Change) -> Vec<Line> {
             SecretState::New => "new",
             SecretState::Changed => "changed",
             SecretState::Unchanged => "unchanged",
+            SecretState::Once => "used once",
         };
         let text = format!("secret {}: {state}", secret.name);
         line(3, LineKind::Secret(secret.state), text)

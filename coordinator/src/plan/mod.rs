@@ -8,14 +8,18 @@ mod build;
 mod desired;
 mod display;
 mod document;
+#[cfg(any(test, feature = "testing"))]
+pub mod examples;
 mod observed;
 mod refusal;
+#[cfg(test)]
+mod scenarios;
 mod step;
 
 pub use basis::{Basis, Deviation, HostBasis};
 pub use build::{Choices, plan};
 pub use desired::{Desired, DesiredHost, DesiredIdentity, DesiredSecret, DesiredStack, Wave};
-pub use display::{Line, LineKind, lines};
+pub use display::{Detail, Line, LineKind, lines};
 pub use document::{PLAN_FORMAT, Plan, PlanFileError};
 pub use observed::{HostFacts, HostObservation, HostScope, Observed, Scope, StackScope};
 pub use refusal::{DesiredError, PlanError, PlanRefusal};

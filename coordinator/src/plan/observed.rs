@@ -87,6 +87,11 @@ pub enum HostObservation {
         /// The whole chain of causes.
         reason: String,
     },
+    /// Its agent answers, and does not tell what was asked.
+    Silent {
+        /// The whole chain of causes.
+        reason: String,
+    },
     /// Its agent has no certificate of this deployment.
     NotEnrolled,
 }
@@ -112,7 +117,9 @@ impl Observed {
     pub fn facts(&self, host: &HostName) -> Option<&HostFacts> {
         match self.hosts.get(host)? {
             HostObservation::Reached(facts) => Some(facts),
-            HostObservation::Unreachable { .. } | HostObservation::NotEnrolled => None,
+            HostObservation::Unreachable { .. }
+            | HostObservation::Silent { .. }
+            | HostObservation::NotEnrolled => None,
         }
     }
 }

@@ -169,4 +169,6 @@ pub enum SecretState {
     Changed,
     /// The same value.
     Unchanged,
+    /// A one-time key: it logs a node in, and is gone.
+    Once,
 }

@@ -5,47 +5,8 @@ use omni_scale_proto::id::HostName;
 
 use super::event::{FailedCheck, Refusal};
 use crate::agents::Holder;
+use crate::exit::Exit;
 use crate::plan::{PlanError, PlanRefusal};
-
-/// The documented exit codes of commands that run or make plans.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ExitStatus {
-    /// Everything that was asked for is done.
-    Done,
-    /// omni-scale itself failed: its files, its own faults.
-    Failed,
-    /// The command line or the deployment cannot be meant.
-    Usage,
-    /// Something that must be true is not; nothing was changed.
-    ChecksFailed,
-    /// Stopped in a known state; `resume` goes on.
-    Held,
-    /// What had been begun was undone.
-    Undone,
-    /// An undo failed; only a person can go on.
-    Stuck,
-    /// Somebody else is at work.
-    Locked,
-    /// A host does not answer.
-    Unreachable,
-}
-
-impl ExitStatus {
-    /// The number.
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Done => 0,
-            Self::Failed => 1,
-            Self::Usage => 2,
-            Self::ChecksFailed => 3,
-            Self::Held => 4,
-            Self::Undone => 5,
-            Self::Stuck => 6,
-            Self::Locked => 7,
-            Self::Unreachable => 8,
-        }
-    }
-}
 
 /// How a run of the engine ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,48 +57,47 @@ pub enum RolloutResult {
 
 impl RolloutResult {
     /// The exit code's meaning.
-    pub const fn exit_status(&self) -> ExitStatus {
+    pub const fn exit(&self) -> Exit {
         match self {
-            Self::Done { .. } => ExitStatus::Done,
+            Self::Done { .. } => Exit::Done,
             Self::Refused(refusal) => match refusal {
                 Refusal::BasisChanged { .. }
                 | Refusal::ChecksFailed { .. }
-                | Refusal::NotAllowed { .. } => ExitStatus::ChecksFailed,
-                Refusal::Locked { .. } => ExitStatus::Locked,
-                Refusal::Unreachable { .. } => ExitStatus::Unreachable,
+                | Refusal::NotAllowed { .. } => Exit::ChecksFailed,
+                Refusal::Locked { .. } => Exit::Locked,
+                Refusal::Unreachable { .. } => Exit::Unreachable,
             },
-            Self::Held { .. } | Self::Interrupted { .. } | Self::Aborted => ExitStatus::Held,
-            Self::LeaseLost { .. } => ExitStatus::Locked,
-            Self::Undone { .. } => ExitStatus::Undone,
-            Self::Stuck { .. } => ExitStatus::Stuck,
+            Self::Held { .. } | Self::Interrupted { .. } | Self::Aborted => Exit::Held,
+            Self::LeaseLost { .. } => Exit::Locked,
+            Self::Undone { .. } => Exit::Undone,
+            Self::Stuck { .. } => Exit::Stuck,
         }
     }
 }
 
 impl PlanError {
     /// The exit code's meaning.
-    pub fn exit_status(&self) -> ExitStatus {
+    pub fn exit(&self) -> Exit {
         match self {
             Self::Refused { refusals } => {
-                let any =
-                    |wanted: ExitStatus| refusals.iter().any(|one| one.exit_status() == wanted);
+                let any = |wanted: Exit| refusals.iter().any(|one| one.exit() == wanted);
                 // What a person must change comes before what may pass by itself.
-                [ExitStatus::ChecksFailed, ExitStatus::Unreachable]
+                [Exit::ChecksFailed, Exit::Unreachable]
                     .into_iter()
                     .find(|status| any(*status))
-                    .unwrap_or(ExitStatus::Locked)
+                    .unwrap_or(Exit::Locked)
             }
-            Self::Desired { .. } => ExitStatus::Usage,
+            Self::Desired { .. } => Exit::Usage,
         }
     }
 }
 
 impl PlanRefusal {
     /// The exit code's meaning.
-    pub const fn exit_status(&self) -> ExitStatus {
+    pub const fn exit(&self) -> Exit {
         match self {
-            Self::Unreachable { .. } => ExitStatus::Unreachable,
-            Self::Running { .. } => ExitStatus::Locked,
+            Self::Unreachable { .. } => Exit::Unreachable,
+            Self::Running { .. } => Exit::Locked,
             Self::NotEnrolled { .. }
             | Self::OtherDeployment { .. }
             | Self::OtherHost { .. }
@@ -148,7 +108,7 @@ impl PlanRefusal {
             | Self::StateUnknown { .. }
             | Self::ImageUnresolved { .. }
             | Self::SecretMissing { .. }
-            | Self::ForeignContainer { .. } => ExitStatus::ChecksFailed,
+            | Self::ForeignContainer { .. } => Exit::ChecksFailed,
         }
     }
 }

@@ -26,6 +26,13 @@ pub(super) fn refusals(desired: &Desired, observed: &Observed) -> Vec<PlanRefusa
                     reason: reason.clone(),
                 });
             }
+            Some(HostObservation::Silent { reason }) => {
+                refusals.push(PlanRefusal::StateUnknown {
+                    host: host.clone(),
+                    what: "the agent does not tell its state".to_owned(),
+                    reason: reason.clone(),
+                });
+            }
             Some(HostObservation::NotEnrolled) => {
                 refusals.push(PlanRefusal::NotEnrolled { host: host.clone() });
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use omni_scale_proto::difference::{ServiceAction, ServiceChange, stack_difference};
 use omni_scale_proto::effect::Effect;
-use omni_scale_proto::id::ServiceName;
+use omni_scale_proto::id::{SecretName, ServiceName};
 use omni_scale_proto::operation::Target;
 use omni_scale_proto::stack::{CheckedStack, image_digest, secrets_of};
 use omni_scale_proto::v1;
@@ -205,8 +205,22 @@ fn show(
                 name: secret.parse().ok()?,
                 state,
             })
+        });
+    let once = context
+        .stack
+        .service(name)
+        .map(one_time_secrets)
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|secret| {
+            let status = context.stack_facts.secret(secret.as_str());
+            status.is_some_and(|status| !status.consumed)
         })
-        .collect();
+        .map(|name| UsedSecret {
+            name,
+            state: SecretState::Once,
+        });
+    let secrets = secrets.chain(once).collect();
     let mut reasons = change.reasons.clone();
     if look_again {
         reasons.push(OUTCOME_UNKNOWN.to_owned());
@@ -224,6 +238,19 @@ fn show(
         reasons,
         secrets,
     }
+}
+
+fn one_time_secrets(service: &v1::Service) -> Vec<SecretName> {
+    let files = service.files.iter().filter(|file| file.one_time);
+    let segments = files
+        .filter_map(|file| file.content.as_ref())
+        .flat_map(|text| &text.segments);
+    segments
+        .filter_map(|segment| match segment.part.as_ref()? {
+            v1::segment::Part::Secret(secret) => secret.name.parse().ok(),
+            v1::segment::Part::Literal(_) => None,
+        })
+        .collect()
 }
 
 fn container<'a>(

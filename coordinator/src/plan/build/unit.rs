@@ -85,7 +85,7 @@ fn used_secrets(configuration: &v1::UnitConfiguration) -> Vec<UsedSecret> {
     name.into_iter()
         .map(|name| UsedSecret {
             name,
-            state: SecretState::New,
+            state: SecretState::Once,
         })
         .collect()
 }

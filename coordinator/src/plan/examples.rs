@@ -1,0 +1,208 @@
+//! A deployment for tests: tsidp on `idp`, the stack on `omni`, images by tag.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use omni_scale_proto::id::HostName;
+use omni_scale_proto::role::HostRole;
+use omni_scale_proto::v1::{self, network_mode::Mode, segment::Part};
+
+use super::desired::{Desired, DesiredHost, DesiredIdentity, DesiredSecret, DesiredStack, Wave};
+
+/// The tailnet of the examples.
+pub const TAILNET: &str = "tail.example.net";
+
+/// A host's name.
+pub fn host(name: &str) -> HostName {
+    name.parse().expect("examples use valid names")
+}
+
+/// A program's sum that is a repetition of `digit`.
+pub fn sum(digit: char) -> String {
+    digit.to_string().repeat(64)
+}
+
+/// What is wanted.
+pub fn desired() -> Desired {
+    let hosts = [("idp", HostRole::Tsidp), ("omni", HostRole::Omni)];
+    Desired {
+        deployment: "7f2c6a54-9f0e-4c1e-8f61-0a2d9f1f8a11"
+            .parse()
+            .expect("a UUID"),
+        hosts: hosts
+            .into_iter()
+            .map(|(name, role)| {
+                let wanted = DesiredHost {
+                    roles: BTreeSet::from([role]),
+                    dns_name: format!("{name}.{TAILNET}"),
+                };
+                (host(name), wanted)
+            })
+            .collect(),
+        identity: DesiredIdentity::Tsidp {
+            host: host("idp"),
+            configuration: unit(),
+            dns_name: format!("tsidp.{TAILNET}"),
+        },
+        stack: DesiredStack {
+            host: host("omni"),
+            stack: stack(),
+            sidecar: "omni-tailscale".parse().expect("a service name"),
+            omni: "omni".parse().expect("a service name"),
+            provider: Some("proxmox-provider".parse().expect("a service name")),
+            dns_name: format!("omni.{TAILNET}"),
+            health_url: "http://127.0.0.1:8080/healthz".to_owned(),
+        },
+        secrets: secrets(),
+        extra_roots_pem: String::new(),
+    }
+}
+
+fn secrets() -> Vec<DesiredSecret> {
+    let secret = |of: &str, name: &str, wave, usage, one_time| DesiredSecret {
+        host: host(of),
+        name: name.parse().expect("a secret name"),
+        usage,
+        wave,
+        one_time,
+    };
+    let opaque = v1::SecretUse::Opaque;
+    let key = v1::SecretUse::OmniEncryptionKey;
+    vec![
+        secret("idp", "tsidp-auth-key", Wave::Identity, opaque, true),
+        secret("omni", "omni-client-secret", Wave::Client, opaque, false),
+        secret("omni", "sidecar-auth-key", Wave::Sidecar, opaque, true),
+        secret("omni", "omni-encryption-key", Wave::Omni, key, false),
+        secret("omni", "provider-key", Wave::Provider, opaque, false),
+    ]
+}
+
+/// The tsidp unit.
+pub fn unit() -> v1::UnitConfiguration {
+    v1::UnitConfiguration {
+        artifact: Some(v1::Artifact {
+            sha256: sum('a'),
+            url: "https://example.net/tsidp".to_owned(),
+        }),
+        arguments: vec!["-hostname".to_owned(), "tsidp".to_owned()],
+        environment: BTreeMap::new(),
+        auth_key_secret: "tsidp-auth-key".to_owned(),
+        issuer: format!("https://tsidp.{TAILNET}"),
+        extra_roots_pem: String::new(),
+    }
+}
+
+fn stack() -> v1::Stack {
+    let mut sidecar = service("omni-tailscale", "tailscale/tailscale:v1.102");
+    sidecar.network_mode = named_network("bridge");
+    sidecar.environment = vec![
+        variable("TS_HOSTNAME", "omni"),
+        variable("TS_STATE_DIR", "/var/lib/tailscale"),
+    ];
+    sidecar.files = vec![secret_file("/run/key", "sidecar-auth-key", true)];
+    sidecar.mounts = vec![volume_mount("/var/lib/tailscale", "tailscale-state")];
+    sidecar.devices = vec![v1::Device {
+        source: "/dev/net/tun".to_owned(),
+        target: "/dev/net/tun".to_owned(),
+        permissions: "rwm".to_owned(),
+    }];
+    sidecar.ports = vec![v1::PublishedPort {
+        host_address: "192.0.2.10".to_owned(),
+        host_port: 8090,
+        container_port: 8090,
+        protocol: v1::PortProtocol::Tcp.into(),
+    }];
+    sidecar.health_check = Some(v1::HealthCheck {
+        test: vec!["CMD".to_owned(), "healthy".to_owned()],
+        ..v1::HealthCheck::default()
+    });
+
+    let mut omni = sharer("omni", "siderolabs/omni:v1.4");
+    omni.depends_on = vec![after("omni-tailscale", v1::DependencyCondition::Healthy)];
+    omni.files = vec![
+        secret_file("/etc/omni/client", "omni-client-secret", false),
+        secret_file("/etc/omni/key.asc", "omni-encryption-key", false),
+    ];
+    omni.mounts = vec![volume_mount("/_out", "omni-data")];
+
+    let mut provider = sharer("proxmox-provider", "siderolabs/provider:v0.3");
+    provider.depends_on = vec![after("omni", v1::DependencyCondition::Started)];
+    provider.files = vec![secret_file("/etc/provider", "provider-key", false)];
+    v1::Stack {
+        name: "omni".to_owned(),
+        services: vec![sidecar, omni, provider],
+        volumes: ["tailscale-state", "omni-data"].map(volume).into(),
+        networks: Vec::new(),
+    }
+}
+
+fn service(name: &str, image: &str) -> v1::Service {
+    v1::Service {
+        name: name.to_owned(),
+        image: image.to_owned(),
+        restart: v1::RestartPolicy::UnlessStopped.into(),
+        ..v1::Service::default()
+    }
+}
+
+fn sharer(name: &str, image: &str) -> v1::Service {
+    v1::Service {
+        network_mode: Some(v1::NetworkMode {
+            mode: Some(Mode::Service("omni-tailscale".to_owned())),
+        }),
+        ..service(name, image)
+    }
+}
+
+fn named_network(name: &str) -> Option<v1::NetworkMode> {
+    let mode = Some(Mode::Named(name.to_owned()));
+    Some(v1::NetworkMode { mode })
+}
+
+fn after(name: &str, condition: v1::DependencyCondition) -> v1::Dependency {
+    v1::Dependency {
+        service: name.to_owned(),
+        condition: condition.into(),
+    }
+}
+
+fn variable(name: &str, value: &str) -> v1::EnvironmentVariable {
+    v1::EnvironmentVariable {
+        name: name.to_owned(),
+        value: Some(text(Part::Literal(value.to_owned()))),
+    }
+}
+
+fn secret_file(path: &str, secret: &str, one_time: bool) -> v1::File {
+    v1::File {
+        path: path.to_owned(),
+        content: Some(text(Part::Secret(v1::SecretReference {
+            name: secret.to_owned(),
+            encoding: v1::SecretEncoding::Raw.into(),
+        }))),
+        mode: 0o400,
+        one_time,
+        ..v1::File::default()
+    }
+}
+
+fn text(part: Part) -> v1::Text {
+    v1::Text {
+        segments: vec![v1::Segment { part: Some(part) }],
+    }
+}
+
+fn volume(name: &str) -> v1::Volume {
+    v1::Volume {
+        name: name.to_owned(),
+        engine_name: format!("omni_{name}"),
+        ..v1::Volume::default()
+    }
+}
+
+fn volume_mount(target: &str, volume: &str) -> v1::Mount {
+    v1::Mount {
+        target: target.to_owned(),
+        read_only: false,
+        source: Some(v1::mount::Source::Volume(volume.to_owned())),
+    }
+}

@@ -1,0 +1,380 @@
+//! Scenarios: a deployment, what is there, and the plan that comes out, as text. Each is a file
+//! `scenarios/NAME.toml` beside its golden `scenarios/NAME.snap`, and one test.
+
+use omni_scale_proto::v1;
+use serde::Deserialize;
+
+use super::desired::{Desired, DesiredIdentity};
+use super::examples::{self, host};
+use super::{Choices, Plan, PlanError, Scope, plan};
+use crate::agents::fake::FakeAgents;
+use crate::rollout::{WallClock, observe};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scenario {
+    /// What it shows; for readers.
+    #[expect(dead_code, reason = "it is the file's heading")]
+    title: String,
+    start: Start,
+    #[serde(default)]
+    remove_orphans: bool,
+    #[serde(default)]
+    given: Vec<Given>,
+}
+
+/// What is there before anything is changed.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Start {
+    /// Hosts with agents and secrets.
+    Nothing,
+    /// Everything, as the deployment wants it.
+    Running,
+}
+
+/// What is different from the start.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case", deny_unknown_fields)]
+enum Given {
+    /// The deployment names another image, which the registry has.
+    Image { service: String, reference: String },
+    /// The deployment names another image, which the registry does not have.
+    MissingImage { service: String, reference: String },
+    /// The tag that is running points to another digest now.
+    TagMoved { service: String },
+    /// The deployment gives another variable to a service.
+    Variable {
+        service: String,
+        name: String,
+        value: String,
+    },
+    /// The deployment gives the sidecar's node another name.
+    NodeName { name: String },
+    /// The deployment wants another program.
+    Program { digit: char },
+    /// The deployment has no such service any more.
+    ServiceDropped { service: String },
+    /// The issuer is somebody else's.
+    ExternalIssuer { issuer: String },
+    /// A secret has another value.
+    SecretChanged { host: String, name: String },
+    /// A secret was never set.
+    SecretMissing { host: String, name: String },
+    /// An agent cannot be reached.
+    Unreachable { host: String },
+    /// An agent has no certificate.
+    NotEnrolled { host: String },
+    /// An agent belongs to somebody else.
+    OtherDeployment { host: String },
+    /// An agent speaks only other versions.
+    ApiVersion {
+        host: String,
+        minimum: u32,
+        maximum: u32,
+    },
+    /// An agent has no such role.
+    RoleMissing { host: String },
+    /// A clock is wrong.
+    ClockOff { host: String, seconds: i64 },
+    /// Both hosts are one machine.
+    SameMachine,
+    /// Both hosts are one node.
+    SameNode,
+    /// The Engine does not answer.
+    EngineDown,
+    /// Somebody edited what the agent had written.
+    Drifted,
+    /// The unit does not run.
+    UnitStopped,
+    /// A container does not run.
+    ContainerStopped { service: String },
+    /// A container that no service names.
+    Orphan { service: String },
+    /// A container of the stack's name that others made.
+    Foreign { name: String },
+    /// An operation still runs.
+    Running { host: String, target: String },
+    /// An operation's end is not known.
+    OutcomeUnknown { host: String, target: String },
+    /// Somebody holds a lease.
+    Leased { host: String, holder: String },
+}
+
+#[derive(Debug)]
+struct FakeClock(FakeAgents);
+
+impl WallClock for FakeClock {
+    fn now_milliseconds(&self) -> i64 {
+        self.0.now_milliseconds()
+    }
+}
+
+impl Given {
+    fn wish(&self, desired: &mut Desired) {
+        match self {
+            Self::Image {
+                service: name,
+                reference,
+            }
+            | Self::MissingImage {
+                service: name,
+                reference,
+            } => {
+                service_of(desired, name).image.clone_from(reference);
+            }
+            Self::Variable {
+                service: name,
+                name: variable,
+                value,
+            } => {
+                let part = Some(v1::segment::Part::Literal(value.clone()));
+                service_of(desired, name)
+                    .environment
+                    .push(v1::EnvironmentVariable {
+                        name: variable.clone(),
+                        value: Some(v1::Text {
+                            segments: vec![v1::Segment { part }],
+                        }),
+                    });
+            }
+            Self::NodeName { name } => {
+                let variables = &mut service_of(desired, "omni-tailscale").environment;
+                let part = Some(v1::segment::Part::Literal(name.clone()));
+                variables[0].value = Some(v1::Text {
+                    segments: vec![v1::Segment { part }],
+                });
+            }
+            Self::Program { digit } => {
+                if let DesiredIdentity::Tsidp { configuration, .. } = &mut desired.identity {
+                    configuration.artifact.as_mut().unwrap().sha256 = examples::sum(*digit);
+                }
+            }
+            Self::ServiceDropped { service } => {
+                let services = &mut desired.stack.stack.services;
+                services.retain(|other| other.name != *service);
+                let stack = &mut desired.stack;
+                stack.provider = stack.provider.take().filter(|one| one.as_str() != service);
+            }
+            Self::ExternalIssuer { issuer } => {
+                desired.identity = DesiredIdentity::External {
+                    issuer: issuer.clone(),
+                };
+                desired.hosts.remove(&host("idp"));
+                desired.secrets.retain(|secret| secret.host != host("idp"));
+            }
+            _ => {}
+        }
+    }
+
+    fn happen(&self, agents: &FakeAgents) {
+        let mut world = agents.world();
+        match self {
+            Self::Image { reference, .. } => {
+                let sum = omni_scale_proto::id::Sha256::of(reference.as_bytes());
+                let resolved = format!("{reference}@sha256:{sum}");
+                let registry = &mut world.host("omni").registry;
+                registry.insert(reference.clone(), resolved);
+            }
+            Self::TagMoved { service } => {
+                let registry = &mut world.host("omni").registry;
+                let tags = registry.iter_mut();
+                for (tag, resolved) in tags.filter(|(tag, _)| tag.contains(service)) {
+                    *resolved = format!("{tag}@sha256:{}", examples::sum('9'));
+                }
+            }
+            Self::SecretChanged { host, name } => world.host(host).set_secret(name),
+            Self::SecretMissing { host, name } => drop(world.host(host).secrets.remove(name)),
+            Self::Unreachable { host } => world.host(host).reachable = false,
+            Self::NotEnrolled { host } => world.host(host).deployment = None,
+            Self::OtherDeployment { host } => {
+                let other = "0b0b0b0b-0b0b-4b0b-8b0b-0b0b0b0b0b0b".parse().unwrap();
+                world.host(host).deployment = Some(other);
+            }
+            Self::ApiVersion {
+                host,
+                minimum,
+                maximum,
+            } => {
+                world.host(host).api_versions = (*minimum, *maximum);
+            }
+            Self::RoleMissing { host } => world.host(host).roles.clear(),
+            Self::ClockOff { host, seconds } => {
+                world.host(host).clock_offset_milliseconds = seconds * 1000;
+            }
+            Self::SameMachine => {
+                world.host("idp").machine_id = "c0ffee".to_owned();
+                world.host("omni").machine_id = "c0ffee".to_owned();
+            }
+            Self::SameNode => {
+                let node = world.host("idp").node_id.clone();
+                world.host("omni").node_id = node;
+            }
+            Self::EngineDown => {
+                world.host("omni").stack.engine_fault = "the Engine does not answer".to_owned();
+            }
+            Self::Drifted => world.host("idp").unit.drifted = true,
+            Self::UnitStopped => world.host("idp").unit.active = false,
+            Self::ContainerStopped { service } => {
+                let containers = &mut world.host("omni").stack.containers;
+                containers.get_mut(service).unwrap().state = v1::ContainerState::Exited;
+            }
+            Self::Orphan { service } => {
+                let stack = &mut world.host("omni").stack;
+                let mut container = stack.containers["omni"].clone();
+                container.id = "container-99".to_owned();
+                container.service.name.clone_from(service);
+                stack.containers.insert(service.clone(), container);
+            }
+            Self::Foreign { name } => {
+                world.host("omni").stack.foreign.push(v1::ContainerSummary {
+                    container_id: "f00d".to_owned(),
+                    container_name: name.clone(),
+                    ..v1::ContainerSummary::default()
+                });
+            }
+            Self::Running { host, target } => {
+                let targets = &mut world.host(host).targets;
+                targets.entry(target.clone()).or_default().pretend_running();
+            }
+            Self::OutcomeUnknown { host, target } => {
+                let targets = &mut world.host(host).targets;
+                let target = targets.entry(target.clone()).or_default();
+                target.pretend_running();
+                target.interrupt();
+            }
+            Self::Leased { host, holder } => world.host(host).lease_to(holder, "another"),
+            Self::MissingImage { .. }
+            | Self::NodeName { .. }
+            | Self::Variable { .. }
+            | Self::Program { .. }
+            | Self::ServiceDropped { .. }
+            | Self::ExternalIssuer { .. } => {}
+        }
+    }
+}
+
+fn service_of<'a>(desired: &'a mut Desired, name: &str) -> &'a mut v1::Service {
+    let services = &mut desired.stack.stack.services;
+    let mut found = services.iter_mut();
+    found.find(|service| service.name == name).unwrap()
+}
+
+/// The plan, and what it was made from.
+async fn plans(text: &str) -> (Result<Plan, PlanError>, Desired, FakeAgents) {
+    let scenario: Scenario = toml::from_str(text).unwrap();
+    let before = examples::desired();
+    let agents = FakeAgents::new(&before);
+    match scenario.start {
+        Start::Nothing => {}
+        Start::Running => agents.converge(&before),
+    }
+    let mut desired = before;
+    for given in &scenario.given {
+        given.wish(&mut desired);
+        given.happen(&agents);
+    }
+    if let DesiredIdentity::External { issuer } = &desired.identity {
+        agents.world().issuers.push(issuer.clone());
+    }
+    let choices = Choices {
+        remove_orphans: scenario.remove_orphans,
+    };
+    let clock = FakeClock(agents.clone());
+    let observed = observe(&agents.seat(), &clock, &Scope::of(&desired)).await;
+    let made = plan(&desired, &observed, choices);
+    assert_eq!(made, plan(&desired, &observed, choices), "a plan is pure");
+    (made, desired, agents)
+}
+
+fn refusal_text(error: &PlanError) -> String {
+    let mut text = format!("{}\n", crate::rollout::chain(error));
+    if let PlanError::Refused { refusals } = error {
+        for refusal in refusals {
+            text.push_str(&format!("- {refusal}\n"));
+            if let Some(hint) = refusal.hint() {
+                text.push_str(&format!("  hint: {hint}\n"));
+            }
+        }
+    }
+    text.push_str(&format!("exit code {}\n", error.exit().code()));
+    text
+}
+
+async fn check(name: &str, text: &str) {
+    let (made, desired, agents) = plans(text).await;
+    let shown = match &made {
+        Ok(plan) => plan.to_string(),
+        Err(error) => refusal_text(error),
+    };
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../../scenarios");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, shown));
+
+    if let Ok(plan) = made {
+        let file = serde_json::to_vec(&plan.to_json()).unwrap();
+        let read = Plan::from_json(&file, plan.deployment()).unwrap();
+        assert_eq!(read, plan, "a plan survives its file");
+        // Done to the letter, there is nothing left to do, but for what is left out.
+        agents.carry_out(&plan);
+        let clock = FakeClock(agents.clone());
+        let observed = observe(&agents.seat(), &clock, &Scope::of(&desired)).await;
+        let again = super::plan(&desired, &observed, Choices::default()).unwrap();
+        assert!(again.is_noop(), "{again}");
+    }
+}
+
+macro_rules! scenarios {
+    ($($(#[$doc:meta])* $test:ident: $file:literal,)*) => {
+        $(
+            $(#[$doc])*
+            #[tokio::test(start_paused = true)]
+            async fn $test() {
+                check($file, include_str!(concat!("../../scenarios/", $file, ".toml"))).await;
+            }
+        )*
+
+        #[test]
+        fn every_scenario_is_a_test() {
+            let tests = [$(concat!($file, ".toml")),*];
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                assert!(!name.ends_with(".toml") || tests.contains(&name.as_str()), "{name}");
+            }
+        }
+    };
+}
+
+scenarios! {
+    everything_is_made_from_nothing: "from-nothing",
+    nothing_is_done_when_all_is_right: "nothing-to-do",
+    a_changed_image_recreates_one_service: "image-changed",
+    a_moved_tag_is_another_image: "tag-moved",
+    a_changed_sidecar_recreates_its_sharers: "sidecar-changed",
+    a_changed_provider_can_be_undone: "provider-changed",
+    a_changed_secret_is_named_without_its_value: "secret-changed",
+    a_changed_program_restarts_the_unit: "program-changed",
+    a_changed_node_name_is_an_identity: "identity-changed",
+    an_unreachable_host_is_named: "host-unreachable",
+    several_faults_of_hosts_are_told_at_once: "hosts-unusable",
+    a_missing_encryption_key_ends_the_plan_before_omni: "encryption-key-missing",
+    a_missing_provider_key_ends_the_plan_before_the_provider: "provider-key-missing",
+    a_secret_missing_at_once_lists_all_that_are_missing: "secrets-missing-at-once",
+    an_external_issuer_is_only_asked: "external-issuer",
+    one_machine_for_both_is_refused: "same-machine",
+    one_node_for_both_is_refused: "same-node",
+    orphans_and_foreign_containers_are_left_alone: "orphans-left",
+    orphans_are_removed_when_told: "orphans-removed",
+    a_dropped_service_leaves_its_container: "service-dropped",
+    a_foreign_container_in_the_way_is_refused: "foreign-in-the-way",
+    a_drifted_unit_is_put_right: "unit-drifted",
+    what_has_stopped_is_started: "stopped",
+    an_unknown_outcome_is_looked_at_again: "outcome-unknown",
+    a_running_operation_of_others_is_waited_for: "operation-running",
+    an_unknown_engine_makes_no_plan: "engine-down",
+    an_image_that_is_nowhere_makes_no_plan: "image-missing",
+    a_held_lease_is_told: "lease-held",
+}
