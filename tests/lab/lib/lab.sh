@@ -1,17 +1,18 @@
 # shellcheck shell=bash
-# The parts of the lab's scripts: functions and settings, nothing runs here.
+# The parts of the lab's scripts: settings and functions, nothing runs here.
 
+library=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=settings.sh
-. "$LAB_DIR/lib/settings.sh"
+. "$library/settings.sh"
 # shellcheck source=steps.sh
-. "$LAB_DIR/lib/steps.sh"
+. "$library/steps.sh"
 # shellcheck source=machine.sh
-. "$LAB_DIR/lib/machine.sh"
+. "$library/machine.sh"
 # shellcheck source=images.sh
-. "$LAB_DIR/lib/images.sh"
+. "$library/images.sh"
 # shellcheck source=network.sh
-. "$LAB_DIR/lib/network.sh"
+. "$library/network.sh"
 # shellcheck source=registry.sh
-. "$LAB_DIR/lib/registry.sh"
+. "$library/registry.sh"
 # shellcheck source=packages.sh
-. "$LAB_DIR/lib/packages.sh"
+. "$library/packages.sh"

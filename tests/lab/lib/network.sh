@@ -108,7 +108,7 @@ start_internet() {
     wait_until 30 "the lab's internet to answer" curl -fsS "$ADMIN_URL/healthz"
 }
 
-# start_host HOST: a container that boots systemd, on the tailnet.
+# start_host HOST: a container that boots systemd.
 start_host() {
     local host=$1 own=()
     if [[ $host == omni ]]; then
@@ -123,7 +123,7 @@ start_host() {
         --security-opt systempaths=unconfined \
         --cgroupns private --tmpfs /run --tmpfs /run/lock "${own[@]}" --
     wait_until 60 "$host to have booted" host_booted "$host"
-    join_host "$host"
+    trust_the_lab "$host"
     if [[ $host == op ]]; then
         docker exec "$(container op)" useradd --create-home --shell /bin/bash "$OPERATOR"
     fi
@@ -136,15 +136,25 @@ host_booted() {
     [[ $state == running ]]
 }
 
-# join_host HOST: trust the lab's authorities, then log in to the tailnet.
-join_host() {
-    docker exec --interactive "$(container "$1")" bash -euo pipefail -s -- "$1" "$ADMIN_URL" "$CONTROL_URL" <<'EOF'
+# trust_the_lab HOST: what a machine on the real internet has from the start. It goes
+# before tailscaled, which reads the trusted roots once.
+trust_the_lab() {
+    docker exec --interactive "$(container "$1")" bash -euo pipefail -s -- "$ADMIN_URL" <<'EOF'
 for root in acme listener; do
-    curl -fsS -o "/usr/local/share/ca-certificates/lab-$root.crt" "$2/roots/$root.pem"
+    curl -fsS -o "/usr/local/share/ca-certificates/lab-$root.crt" "$1/roots/$root.pem"
 done
 update-ca-certificates
 systemctl enable --now tailscaled
-tailscale up --login-server="$3" --hostname="$1" --timeout=30s
-tailscale status
 EOF
+}
+
+# join_hosts: log in one after the other, so that each always has the same address
+# and user: op is 100.64.0.1 and user-1@fake-control.example.net.
+join_hosts() {
+    local host
+    for host in op idp omni; do
+        docker exec "$(container "$host")" \
+            tailscale up --login-server="$CONTROL_URL" --hostname="$host" --timeout=30s
+    done
+    docker exec "$(container op)" tailscale status
 }

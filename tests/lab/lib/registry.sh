@@ -1,11 +1,12 @@
 # shellcheck shell=bash
 # What the hosts fetch: images from the registry, artifacts over HTTP.
+# deployment.yaml names both.
 
 # The releases that the lab's images stand for. Omni has two, to change from one
 # to the other.
 SIDECAR_TAG=v1.102.3
 OMNI_TAGS=(v1.9.3 v1.9.4)
-PROVIDER_TAG=v0.9.0
+PROVIDER_TAG=v0.3.0
 
 # build_standins: Omni and its provider cannot be had here; programs of ours that
 # behave as the real ones do stand in for them (tests/standins).
@@ -15,6 +16,7 @@ build_standins() {
     as_builder env RUSTFLAGS='-C target-feature=+crt-static' \
         cargo build --release --target x86_64-unknown-linux-gnu -p omni-scale-standins
     target=$(target_directory)/x86_64-unknown-linux-gnu/release
+    cp "$target/omni-stand-in-keys" "$LAB_STATE/bin"
     context omni
     mkdir "$LAB_STATE/context/omni/omnictl"
     cp "$target/omni" "$LAB_STATE/context/omni"

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # every script of the lab sources this file
-# Names, addresses and paths of the lab. LAB_DIR is set by the script itself.
+# Names, addresses and paths of the lab.
 
+LAB_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 REPOSITORY=$(cd "$LAB_DIR/../.." && pwd)
 
 # Everything that the lab writes on this machine, outside of Docker, is here.

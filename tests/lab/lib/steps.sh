@@ -29,6 +29,19 @@ step() {
     fi
 }
 
+# show NAME TITLE COMMAND…: a step whose output is for the person who waits, too.
+show() {
+    local name=$1 title=$2 status=0
+    shift 2
+    say "==> $title"
+    ("$@" 2>&1 | tee "$LAB_LOG/$name.log" | sed -u 's/^/    /') &
+    wait $! || status=$?
+    if ((status != 0)); then
+        say "FAILED ($name): $title ended with $status; log: $LAB_LOG/$name.log" >&2
+        return "$status"
+    fi
+}
+
 # step_aside NAME TITLE COMMAND…: the same beside other steps, until join_steps.
 step_aside() {
     step "$@" &
