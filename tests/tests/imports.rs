@@ -30,31 +30,65 @@ const RULES: &[Rule] = &[
     Rule {
         room: "proto/src",
         except: &["proto/src/generated"],
-        words: &["tokio::", "std::fs", "std::env", "std::net::Tcp", "std::time::SystemTime"],
+        words: &[
+            "tokio::",
+            "std::fs",
+            "std::env",
+            "std::net::Tcp",
+            "std::time::SystemTime",
+        ],
         reason: "the contract knows no clock, file, socket or environment",
     },
     Rule {
         room: "coordinator/src/plan",
         except: &[],
-        words: &["tokio::", "tonic::", "std::fs", "std::env", "std::time::", "rand::"],
+        words: &[
+            "tokio::",
+            "tonic::",
+            "std::fs",
+            "std::env",
+            "std::time::",
+            "rand::",
+        ],
         reason: "a plan is a pure function of deployment and observation",
     },
     Rule {
         room: "coordinator/src/compose",
         except: &[],
-        words: &["tokio::", "tonic::", "std::fs", "std::env", "std::time::SystemTime", "rand::"],
+        words: &[
+            "tokio::",
+            "tonic::",
+            "std::fs",
+            "std::env",
+            "std::time::SystemTime",
+            "rand::",
+        ],
         reason: "resolving a Compose file is pure",
     },
     Rule {
         room: "coordinator/src/render",
         except: &[],
-        words: &["tokio::", "tonic::", "std::fs", "std::env", "std::time::SystemTime", "rand::"],
+        words: &[
+            "tokio::",
+            "tonic::",
+            "std::fs",
+            "std::env",
+            "std::time::SystemTime",
+            "rand::",
+        ],
         reason: "rendering a deployment is pure",
     },
     Rule {
         room: "coordinator/src/rollout/state.rs",
         except: &[],
-        words: &["tokio::", "tonic::", "std::fs", "std::env", "std::time::SystemTime", "rand::"],
+        words: &[
+            "tokio::",
+            "tonic::",
+            "std::fs",
+            "std::env",
+            "std::time::SystemTime",
+            "rand::",
+        ],
         reason: "the state of a rollout is a fold of its events",
     },
     Rule {
@@ -113,7 +147,9 @@ fn sources(path: &Path) -> Vec<PathBuf> {
 fn product_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines()
         .enumerate()
-        .take_while(|(_, line)| !line.starts_with("#[cfg(test)]") && !line.starts_with("#[cfg(any(test"))
+        .take_while(|(_, line)| {
+            !line.starts_with("#[cfg(test)]") && !line.starts_with("#[cfg(any(test")
+        })
         .map(|(index, line)| (index + 1, line))
         .filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
@@ -132,14 +168,21 @@ fn violations(rule: &Rule) -> Vec<String> {
     assert!(room.exists(), "{} is gone: mend the rule", rule.room);
     let mut found = Vec::new();
     for path in sources(&room) {
-        if rule.except.iter().any(|except| path.starts_with(root.join(except)) || path == root.join(format!("{except}.rs"))) {
+        if rule.except.iter().any(|except| {
+            path.starts_with(root.join(except)) || path == root.join(format!("{except}.rs"))
+        }) {
             continue;
         }
         let text = fs::read_to_string(&path).expect("a source file is text");
         for (number, line) in product_lines(&text) {
             if rule.words.iter().any(|word| names(line, word)) {
                 let path = path.strip_prefix(&root).unwrap_or(&path);
-                found.push(format!("{}:{number}: {}\n    {}", path.display(), line.trim(), rule.reason));
+                found.push(format!(
+                    "{}:{number}: {}\n    {}",
+                    path.display(),
+                    line.trim(),
+                    rule.reason
+                ));
             }
         }
     }

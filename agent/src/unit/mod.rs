@@ -5,6 +5,7 @@
 pub mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod fake;
+pub mod journal;
 pub mod state;
 pub mod systemd;
 pub mod units;

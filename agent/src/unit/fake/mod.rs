@@ -3,6 +3,7 @@
 //! It obeys the port's rules: an unknown unit gives the error that the real one gives, and the
 //! contract suite runs against both.
 
+mod journal;
 mod model;
 
 use std::collections::VecDeque;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+pub use self::journal::FakeJournal;
 pub use self::model::{Program, Refusal, UnitModel};
 use super::error::{JobOutcome, UnitsError};
 use super::state::UnitState;
