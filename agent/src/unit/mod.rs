@@ -2,6 +2,7 @@
 //!
 //! [`units`] is the port to the service manager and [`systemd`] its adapter.
 
+pub mod configuration;
 pub mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod fake;
