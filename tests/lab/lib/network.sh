@@ -5,9 +5,10 @@
 # volume: so either everything still runs as this version would run it, and is
 # left alone, or all of it is made anew.
 
-# lab_is_current: everything runs, and as this version would run it.
+# lab_is_current: everything runs as this version would run it, and was finished.
 lab_is_current() {
     local name
+    [[ -f $LAB_STATE/tailnet && $(<"$LAB_STATE/tailnet") == "$(tailnet)" ]] || return 1
     for name in registry internet "${HOSTS[@]}"; do
         container_is_current "$name" || return 1
     done
@@ -20,6 +21,11 @@ container_is_current() {
     running=$(docker inspect --format "$format" "$(container "$1")" 2>/dev/null) || return 1
     wanted="true $(docker image inspect --format '{{.Id}}' "$(image_of "$1")") $(recipe)"
     [[ $running == "$wanted" ]]
+}
+
+# tailnet: which of all tailnets that this machine ever had is running.
+tailnet() {
+    docker inspect --format '{{.Id}}' "$(container internet)"
 }
 
 # recipe: a digest of how containers are started.
@@ -157,4 +163,5 @@ join_hosts() {
             tailscale up --login-server="$CONTROL_URL" --hostname="$host" --timeout=30s
     done
     docker exec "$(container op)" tailscale status
+    tailnet >"$LAB_STATE/tailnet"
 }
