@@ -9,6 +9,7 @@
 mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod fake;
+pub mod grpc;
 mod request;
 
 use std::fmt;

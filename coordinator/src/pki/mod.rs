@@ -26,6 +26,9 @@ mod protected_key;
 mod register;
 mod store;
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 pub use authority::{Authority, LEAF_DAYS};
 pub use bundle::Bundle;
 pub use certificate::{Certificate, Expiry};

@@ -1,0 +1,180 @@
+//! What a failed call means: the one translation of gRPC and transport errors to the port's.
+//!
+//! An error with a cause in this process comes from the transport, one without is the agent's
+//! own word. Of the first kind, only a failed dial and a refused certificate are known to have
+//! had no effect.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use omni_scale_proto::id::HostName;
+use tokio::time::timeout;
+use tonic::{Code, Response, Status};
+
+use super::dial::{CertificateRefusal, DialError, Unconnected};
+use crate::agents::AgentError;
+
+/// What separates an agent's words from its advice in the message of a status.
+const HINT: &str = "\nhint: ";
+
+/// A call to an agent, as its errors name it.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) host: HostName,
+    /// Completes "could not …".
+    pub(super) tried: String,
+}
+
+impl Call {
+    /// What a status means.
+    pub(super) fn error(&self, status: Status) -> AgentError {
+        let (host, tried) = (self.host.clone(), self.tried.clone());
+        if status.source().is_some() {
+            return self.transport_error(status);
+        }
+        let (message, hint) = words(status.message());
+        match status.code() {
+            Code::Unavailable | Code::ResourceExhausted | Code::Aborted => {
+                AgentError::Unavailable {
+                    host,
+                    tried,
+                    message,
+                }
+            }
+            Code::Cancelled | Code::DeadlineExceeded => AgentError::Unknown {
+                host,
+                tried,
+                source: message.into(),
+            },
+            Code::Ok | Code::Internal | Code::Unknown | Code::DataLoss | Code::Unimplemented => {
+                AgentError::Faulty {
+                    host,
+                    tried,
+                    message,
+                }
+            }
+            Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::Unauthenticated => AgentError::Refused {
+                host,
+                tried,
+                message,
+                hint,
+            },
+        }
+    }
+
+    fn transport_error(&self, status: Status) -> AgentError {
+        let (host, tried) = (self.host.clone(), self.tried.clone());
+        if let Some(refusal) = CertificateRefusal::find(&status) {
+            return AgentError::Refused {
+                host,
+                tried,
+                message: format!("its agent {}", refusal.words()),
+                hint: refusal.hint().to_owned(),
+            };
+        }
+        match unconnected(&status).cloned() {
+            Some(Unconnected(error)) if matches!(*error, DialError::NotEnrolled) => {
+                AgentError::NotEnrolled { host, tried }
+            }
+            Some(unconnected) => AgentError::Unreachable {
+                host,
+                tried,
+                source: Box::new(unconnected),
+            },
+            None => AgentError::Unknown {
+                host,
+                tried,
+                source: status.into(),
+            },
+        }
+    }
+
+    /// Nobody was reached.
+    pub(super) fn unconnected(&self, error: DialError) -> AgentError {
+        AgentError::Unreachable {
+            host: self.host.clone(),
+            tried: self.tried.clone(),
+            source: Box::new(Unconnected(Arc::new(error))),
+        }
+    }
+
+    /// The answer was not what the contract says.
+    pub(super) fn faulty(&self, message: impl Into<String>) -> AgentError {
+        AgentError::Faulty {
+            host: self.host.clone(),
+            tried: self.tried.clone(),
+            message: message.into(),
+        }
+    }
+
+    /// The bound has passed.
+    pub(super) fn no_answer(&self, bound: Duration) -> AgentError {
+        AgentError::Unknown {
+            host: self.host.clone(),
+            tried: self.tried.clone(),
+            source: format!("no answer within {} s", bound.as_secs()).into(),
+        }
+    }
+
+    /// The stream has ended before its last message.
+    pub(super) fn cut_short(&self) -> AgentError {
+        AgentError::Unknown {
+            host: self.host.clone(),
+            tried: self.tried.clone(),
+            source: "the stream ended without an outcome".into(),
+        }
+    }
+
+    /// The error of the call that proves a connection: what was really asked for was never sent.
+    pub(super) fn unsent(error: AgentError) -> AgentError {
+        match error {
+            AgentError::Unknown {
+                host,
+                tried,
+                source,
+            } => AgentError::Unreachable {
+                host,
+                tried,
+                source,
+            },
+            error => error,
+        }
+    }
+}
+
+/// The dial that failed, without the layers of tonic and hyper around it, which say nothing.
+fn unconnected(status: &Status) -> Option<&Unconnected> {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<Unconnected>() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn words(message: &str) -> (String, String) {
+    let (message, hint) = message.split_once(HINT).unwrap_or((message, ""));
+    (message.to_owned(), hint.to_owned())
+}
+
+/// Waits for one answer.
+pub(super) async fn within<T>(
+    call: &Call,
+    bound: Duration,
+    answer: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, AgentError> {
+    match timeout(bound, answer).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(call.error(status)),
+        Err(_) => Err(call.no_answer(bound)),
+    }
+}

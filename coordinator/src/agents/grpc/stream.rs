@@ -1,0 +1,114 @@
+//! What agents tell as it happens: changes of state and log lines.
+
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use omni_scale_proto::id::{HostName, ServiceName, StackName};
+use omni_scale_proto::v1;
+
+use super::GrpcAgents;
+use super::connection::PROMPT;
+use super::status::within;
+use crate::agents::AgentError;
+
+/// States of a target: the present one, then each change. Ends with the connection.
+pub type Changes<T> = BoxStream<'static, Result<T, AgentError>>;
+/// Log lines, masked by the agent.
+pub type Log = BoxStream<'static, Result<v1::LogLine, AgentError>>;
+
+/// Whose log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogSource {
+    /// The tsidp unit's journal.
+    Unit,
+    /// Containers of a stack.
+    Stack {
+        /// Which stack.
+        name: StackName,
+        /// Which services. Empty: all.
+        services: Vec<ServiceName>,
+    },
+}
+
+impl GrpcAgents {
+    /// The unit's state, and each change.
+    pub async fn watch_unit(
+        &self,
+        host: &HostName,
+    ) -> Result<Changes<v1::UnitObservation>, AgentError> {
+        let (call, mut client) = self.unit(host, "watch the unit").await?;
+        let answer = client.watch_unit(v1::WatchUnitRequest {});
+        let stream = within(&call, PROMPT, answer).await?;
+        let changes = stream.filter_map(move |message| {
+            let change = match message {
+                Ok(message) => message.observation.map(Ok),
+                Err(status) => Some(Err(call.error(status))),
+            };
+            std::future::ready(change)
+        });
+        Ok(changes.boxed())
+    }
+
+    /// A stack's state, and each change.
+    pub async fn watch_stack(
+        &self,
+        host: &HostName,
+        stack: &StackName,
+    ) -> Result<Changes<v1::StackObservation>, AgentError> {
+        let (call, mut client) = self.stack(host, format!("watch stack `{stack}`")).await?;
+        let answer = client.watch_stack(v1::WatchStackRequest {
+            name: stack.to_string(),
+        });
+        let stream = within(&call, PROMPT, answer).await?;
+        let changes = stream.filter_map(move |message| {
+            let change = match message {
+                Ok(message) => message.observation.map(Ok),
+                Err(status) => Some(Err(call.error(status))),
+            };
+            std::future::ready(change)
+        });
+        Ok(changes.boxed())
+    }
+
+    /// The last `lines` lines, and with `follow` each new one.
+    pub async fn read_log(
+        &self,
+        host: &HostName,
+        source: &LogSource,
+        lines: u32,
+        follow: bool,
+    ) -> Result<Log, AgentError> {
+        match source {
+            LogSource::Unit => {
+                let (call, mut client) = self.unit(host, "read the journal").await?;
+                let answer = client.read_journal(v1::ReadJournalRequest { lines, follow });
+                let stream = within(&call, PROMPT, answer).await?;
+                let log = stream.filter_map(move |message| {
+                    let line = match message {
+                        Ok(message) => message.line.map(Ok),
+                        Err(status) => Some(Err(call.error(status))),
+                    };
+                    std::future::ready(line)
+                });
+                Ok(log.boxed())
+            }
+            LogSource::Stack { name, services } => {
+                let (call, mut client) = self.stack(host, "read the log").await?;
+                let answer = client.read_logs(v1::ReadLogsRequest {
+                    name: name.to_string(),
+                    services: services.iter().map(ToString::to_string).collect(),
+                    lines,
+                    follow,
+                });
+                let stream = within(&call, PROMPT, answer).await?;
+                let log = stream.filter_map(move |message| {
+                    let line = match message {
+                        Ok(message) => message.line.map(Ok),
+                        Err(status) => Some(Err(call.error(status))),
+                    };
+                    std::future::ready(line)
+                });
+                Ok(log.boxed())
+            }
+        }
+    }
+}

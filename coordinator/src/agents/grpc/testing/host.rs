@@ -1,0 +1,329 @@
+//! The model's `HostService`.
+
+use std::io::Write as _;
+
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use omni_scale_proto::enrollment::EnrollmentSecret;
+use omni_scale_proto::id::Sha256;
+use omni_scale_proto::v1::host_service_server::HostService;
+use omni_scale_proto::v1::{
+    self, acquire_lease_response, enroll_request, enroll_response, generate_secret_request,
+    put_artifact_request, renew_certificate_request, renew_certificate_response,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::TestAgent;
+
+type Answer<T> = Result<Response<T>, Status>;
+type Messages<T> = BoxStream<'static, Result<T, Status>>;
+
+impl TestAgent {
+    fn outcome(&self) -> v1::Outcome {
+        let generation = self.state().secrets.len() as u64;
+        v1::Outcome {
+            generation,
+            summary: "done".to_owned(),
+            ..v1::Outcome::default()
+        }
+    }
+
+    fn secret_status(name: &str, value: &[u8], candidate: bool) -> v1::SecretStatus {
+        v1::SecretStatus {
+            name: name.to_owned(),
+            set_at_milliseconds: 1_700_000_000_000,
+            keyed_digest: Sha256::of(value).to_string(),
+            consumed: false,
+            candidate,
+        }
+    }
+}
+
+fn signing_request() -> Vec<u8> {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    parameters.serialize_request(&key).unwrap().der().to_vec()
+}
+
+#[async_trait::async_trait]
+impl HostService for TestAgent {
+    type RunChecksStream = Messages<v1::RunChecksResponse>;
+    type EnrollStream = Messages<v1::EnrollResponse>;
+    type RenewCertificateStream = Messages<v1::RenewCertificateResponse>;
+
+    async fn describe(&self, _: Request<v1::DescribeRequest>) -> Answer<v1::DescribeResponse> {
+        let state = self.state();
+        let mut describe = state.describe.clone();
+        describe.deny_list_version = state.deny_list.0;
+        describe.lease = state.lease.clone();
+        Ok(Response::new(describe))
+    }
+
+    async fn who_am_i(&self, _: Request<v1::WhoAmIRequest>) -> Answer<v1::WhoAmIResponse> {
+        Ok(Response::new(v1::WhoAmIResponse::default()))
+    }
+
+    async fn run_checks(
+        &self,
+        request: Request<v1::RunChecksRequest>,
+    ) -> Answer<Self::RunChecksStream> {
+        let reports = request.into_inner().checks.into_iter().map(|check| {
+            let report = v1::CheckReport {
+                check_id: check.check_id,
+                status: v1::CheckStatus::Passed.into(),
+                ..v1::CheckReport::default()
+            };
+            Ok(v1::RunChecksResponse {
+                report: Some(report),
+            })
+        });
+        Ok(Response::new(
+            stream::iter(reports.collect::<Vec<_>>()).boxed(),
+        ))
+    }
+
+    async fn acquire_lease(
+        &self,
+        request: Request<v1::AcquireLeaseRequest>,
+    ) -> Answer<v1::AcquireLeaseResponse> {
+        let asked = request.into_inner();
+        let mut state = self.state();
+        let result = match &state.lease {
+            Some(holder) if holder.rollout_id != asked.rollout_id => {
+                acquire_lease_response::Result::Held(holder.clone())
+            }
+            _ => {
+                state.epoch += 1;
+                acquire_lease_response::Result::Granted(v1::LeaseGrant {
+                    epoch: state.epoch,
+                    time_to_live_milliseconds: 30_000,
+                    running: Vec::new(),
+                })
+            }
+        };
+        Ok(Response::new(v1::AcquireLeaseResponse {
+            result: Some(result),
+        }))
+    }
+
+    async fn renew_lease(
+        &self,
+        request: Request<v1::RenewLeaseRequest>,
+    ) -> Answer<v1::RenewLeaseResponse> {
+        if request.into_inner().epoch != self.state().epoch {
+            return Err(Status::failed_precondition("the lease is over"));
+        }
+        Ok(Response::new(v1::RenewLeaseResponse {
+            time_to_live_milliseconds: 30_000,
+        }))
+    }
+
+    async fn release_lease(
+        &self,
+        request: Request<v1::ReleaseLeaseRequest>,
+    ) -> Answer<v1::ReleaseLeaseResponse> {
+        if request.into_inner().epoch != self.state().epoch {
+            return Err(Status::failed_precondition("the lease is over"));
+        }
+        Ok(Response::new(v1::ReleaseLeaseResponse {}))
+    }
+
+    async fn put_secret(
+        &self,
+        request: Request<v1::PutSecretRequest>,
+    ) -> Answer<v1::PutSecretResponse> {
+        let asked = request.into_inner();
+        let secret = Self::secret_status(&asked.name, &asked.value, false);
+        self.state().secrets.insert(asked.name, asked.value);
+        Ok(Response::new(v1::PutSecretResponse {
+            outcome: Some(self.outcome()),
+            secret: Some(secret),
+        }))
+    }
+
+    async fn generate_secret(
+        &self,
+        request: Request<v1::GenerateSecretRequest>,
+    ) -> Answer<v1::GenerateSecretResponse> {
+        let asked = request.into_inner();
+        let mut answer = v1::GenerateSecretResponse {
+            outcome: Some(self.outcome()),
+            ..v1::GenerateSecretResponse::default()
+        };
+        match asked.action {
+            Some(generate_secret_request::Action::Make(_)) => {
+                answer.export = b"made on the host".to_vec();
+                answer.secret = Some(Self::secret_status(&asked.name, &answer.export, true));
+                let candidate = answer.export.clone();
+                self.state().candidates.insert(asked.name, candidate);
+            }
+            Some(generate_secret_request::Action::ConfirmDigest(digest)) => {
+                let mut state = self.state();
+                let candidate = state
+                    .candidates
+                    .remove(&asked.name)
+                    .filter(|value| Sha256::of(value).as_str() == digest)
+                    .ok_or_else(|| Status::failed_precondition("there is no such candidate"))?;
+                answer.secret = Some(Self::secret_status(&asked.name, &candidate, false));
+                state.secrets.insert(asked.name, candidate);
+            }
+            None => return Err(Status::invalid_argument("no action")),
+        }
+        Ok(Response::new(answer))
+    }
+
+    async fn list_secrets(
+        &self,
+        _: Request<v1::ListSecretsRequest>,
+    ) -> Answer<v1::ListSecretsResponse> {
+        let state = self.state();
+        let secrets = state
+            .secrets
+            .iter()
+            .map(|(name, value)| Self::secret_status(name, value, false))
+            .collect();
+        Ok(Response::new(v1::ListSecretsResponse { secrets }))
+    }
+
+    async fn enroll(
+        &self,
+        request: Request<Streaming<v1::EnrollRequest>>,
+    ) -> Answer<Self::EnrollStream> {
+        let mut requests = request.into_inner();
+        let agent = self.clone();
+        let (answers, stream) = mpsc::channel(2);
+        tokio::spawn(async move {
+            if let Err(status) = enroll(&agent, &mut requests, &answers).await {
+                answers.send(Err(status)).await.ok();
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream).boxed()))
+    }
+
+    async fn renew_certificate(
+        &self,
+        request: Request<Streaming<v1::RenewCertificateRequest>>,
+    ) -> Answer<Self::RenewCertificateStream> {
+        let mut requests = request.into_inner();
+        let agent = self.clone();
+        let (answers, stream) = mpsc::channel(2);
+        tokio::spawn(async move {
+            while let Ok(Some(message)) = requests.message().await {
+                let answer = match message.message {
+                    Some(renew_certificate_request::Message::Start(_)) => {
+                        renew_certificate_response::Message::CertificateSigningRequest(
+                            signing_request(),
+                        )
+                    }
+                    Some(renew_certificate_request::Message::Certificate(certificate)) => {
+                        agent.state().enrolled = Some(certificate);
+                        renew_certificate_response::Message::Done(v1::EnrollDone {})
+                    }
+                    None => return,
+                };
+                let answer = v1::RenewCertificateResponse {
+                    message: Some(answer),
+                };
+                answers.send(Ok(answer)).await.ok();
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream).boxed()))
+    }
+
+    async fn put_deny_list(
+        &self,
+        request: Request<v1::PutDenyListRequest>,
+    ) -> Answer<v1::PutDenyListResponse> {
+        let asked = request.into_inner();
+        let mut state = self.state();
+        if asked.version < state.deny_list.0 {
+            return Err(Status::failed_precondition("a newer deny list is in force"));
+        }
+        state.deny_list = (asked.version, asked.serials);
+        Ok(Response::new(v1::PutDenyListResponse {}))
+    }
+
+    async fn put_artifact(
+        &self,
+        request: Request<Streaming<v1::PutArtifactRequest>>,
+    ) -> Answer<v1::PutArtifactResponse> {
+        let mut requests = request.into_inner();
+        while let Some(message) = requests.message().await? {
+            let mut state = self.state();
+            match message.message {
+                Some(put_artifact_request::Message::Start(start)) => {
+                    let held = state.artifact_held.unwrap_or(0);
+                    if start.offset != held {
+                        let words = format!("the upload goes on at byte {held}");
+                        return Err(Status::out_of_range(words));
+                    }
+                }
+                Some(put_artifact_request::Message::Chunk(chunk)) => {
+                    state.artifact.write_all(&chunk).unwrap();
+                }
+                None => return Err(Status::invalid_argument("no message")),
+            }
+        }
+        let size = self.state().artifact.len() as u64;
+        Ok(Response::new(v1::PutArtifactResponse {
+            size,
+            known: false,
+        }))
+    }
+}
+
+async fn enroll(
+    agent: &TestAgent,
+    requests: &mut Streaming<v1::EnrollRequest>,
+    answers: &mpsc::Sender<Result<v1::EnrollResponse, Status>>,
+) -> Result<(), Status> {
+    let (secret, certificate) = agent
+        .state()
+        .enrollment
+        .clone()
+        .ok_or_else(|| Status::failed_precondition("there is no token"))?;
+    let refused = || Status::permission_denied("the proof is wrong; 4 attempts are left");
+    let Some(enroll_request::Message::Proof(proof)) = requests
+        .message()
+        .await?
+        .and_then(|request| request.message)
+    else {
+        return Err(Status::invalid_argument("out of order"));
+    };
+    if !secret.verify_caller(&certificate, &proof.nonce, &proof.proof) {
+        return Err(refused());
+    }
+    let nonce = [9; 32];
+    let proves = if agent.state().proves_wrong_secret {
+        EnrollmentSecret::new([0; 20])
+    } else {
+        secret
+    };
+    let describe = agent.state().describe.clone();
+    let answer = v1::EnrollAnswer {
+        nonce: nonce.to_vec(),
+        proof: proves
+            .agent_proof(&certificate, &proof.nonce, &nonce)
+            .to_vec(),
+        certificate_signing_request: signing_request(),
+        machine_id: describe.machine_id,
+        roles: describe.roles,
+        agent_version: describe.agent_version,
+    };
+    let send = |message| {
+        let message = Some(message);
+        answers.try_send(Ok(v1::EnrollResponse { message })).is_ok()
+    };
+    send(enroll_response::Message::Answer(answer));
+    let Some(enroll_request::Message::Certificate(certificate)) = requests
+        .message()
+        .await?
+        .and_then(|request| request.message)
+    else {
+        return Ok(());
+    };
+    agent.state().enrolled = Some(certificate);
+    send(enroll_response::Message::Done(v1::EnrollDone {}));
+    Ok(())
+}
