@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod notify;
 pub mod operation;
 pub mod secrets;
+pub mod server;
 pub mod service;
 pub mod tailnet;
 pub mod unit;

@@ -1,0 +1,13 @@
+//! Who reaches the agent, and what they may ask: listening, TLS, identity, authorisation, draining.
+//!
+//! This is the only place, beside `service`, that knows gRPC, and the only one that turns errors
+//! into gRPC status codes. It decides nothing about the host.
+
+pub mod authorisation;
+pub mod connection;
+pub mod deny_list;
+pub mod identity;
+pub mod listen;
+pub mod serve;
+pub mod status;
+pub mod tls;
