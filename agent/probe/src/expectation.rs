@@ -15,8 +15,8 @@ use crate::{
 
 /// What of a discovery document is looked at.
 #[derive(Debug, Deserialize)]
-struct Discovery {
-    issuer: String,
+pub(crate) struct Discovery {
+    pub(crate) issuer: String,
     jwks_uri: String,
 }
 
@@ -67,10 +67,10 @@ pub(crate) fn body(answer: &Answer, expected: &BodyExpectation) -> Result<(), Fa
     ))
 }
 
-/// The document is the issuer's own, and names where its keys are.
-pub(crate) fn discovery(answer: &Answer, issuer: &str) -> Result<String, Fault> {
+/// The body as a discovery document, whoever's it is.
+pub(crate) fn discovery(answer: &Answer) -> Result<Discovery, Fault> {
     whole(answer)?;
-    let found: Discovery = serde_json::from_slice(&answer.body).map_err(|error| {
+    serde_json::from_slice(&answer.body).map_err(|error| {
         Fault::new(
             FailureClass::DocumentMalformed,
             format!(
@@ -78,14 +78,20 @@ pub(crate) fn discovery(answer: &Answer, issuer: &str) -> Result<String, Fault> 
                 describe(answer)
             ),
         )
-    })?;
-    if found.issuer != issuer {
-        return Err(Fault::new(
+    })
+}
+
+impl Discovery {
+    /// Where the keys are, if the document is this issuer's own.
+    pub(crate) fn keys_of(self, issuer: &str) -> Result<String, Fault> {
+        if self.issuer == issuer {
+            return Ok(self.jwks_uri);
+        }
+        Err(Fault::new(
             FailureClass::IssuerDiffers,
-            format!("the issuer is `{}`, wanted `{issuer}`", found.issuer),
-        ));
+            format!("the issuer is `{}`, wanted `{issuer}`", self.issuer),
+        ))
     }
-    Ok(found.jwks_uri)
 }
 
 /// Fetches the key set as one step: whatever goes wrong inside it is told in that step's words.

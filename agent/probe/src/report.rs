@@ -33,6 +33,9 @@ pub struct ProbeReport {
     /// The status code of the answer to the URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_status: Option<u16>,
+    /// The issuer that the discovery document names, whether it is the wanted one or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
     /// Time from beginning to end, in milliseconds.
     pub elapsed_milliseconds: u64,
 }

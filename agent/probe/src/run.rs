@@ -65,11 +65,11 @@ async fn steps(request: &ProbeRequest, trace: &mut Trace) -> Result<(), Stopped>
         }
         Expectation::Discovery { issuer } => {
             trace.judge(expectation::status(&answer, 200))?;
-            let keys_uri = trace.record(
-                Step::Document,
-                Instant::now(),
-                expectation::discovery(&answer, issuer),
-            )?;
+            let began = Instant::now();
+            let document = expectation::discovery(&answer);
+            trace.report.issuer = document.as_ref().ok().map(|found| found.issuer.clone());
+            let keys_uri = document.and_then(|found| found.keys_of(issuer));
+            let keys_uri = trace.record(Step::Document, began, keys_uri)?;
             expectation::keys(&keys_uri, &route, trace).await
         }
     }

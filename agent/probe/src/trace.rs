@@ -35,6 +35,7 @@ impl Trace {
                 peer: None,
                 certificate: None,
                 http_status: None,
+                issuer: None,
                 elapsed_milliseconds: 0,
             },
             began,

@@ -175,6 +175,7 @@ async fn another_issuer_is_named_beside_the_wanted_one() {
     let report = discover(slashed, keys("")).await;
     let (step, class, message) = failure(&report);
     assert_eq!((step, class), (Step::Document, FailureClass::IssuerDiffers));
+    assert!(report.issuer.is_some_and(|found| found.ends_with('/')));
     assert!(
         message.contains("/`, wanted `https://idp.tail.test:"),
         "{message}"
