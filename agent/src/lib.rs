@@ -3,10 +3,12 @@
 //! [`operation`] is what every mutation goes through; [`config`] says what this host allows;
 //! [`secrets`] keeps the values that never leave it.
 
+pub mod artifact;
 pub mod clock;
 pub mod config;
 pub mod error;
 pub mod files;
+pub mod host_roots;
 pub mod lease;
 pub mod ledger;
 pub mod notify;

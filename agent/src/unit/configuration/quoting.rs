@@ -95,13 +95,12 @@ mod tests {
             match (quote, character) {
                 (_, '\\') => word.get_or_insert_default().extend(characters.next()),
                 (Some(open), _) if character == open => quote = None,
-                (Some(_), _) => word.get_or_insert_default().push(character),
                 (None, '"' | '\'') => {
                     word.get_or_insert_default();
                     quote = Some(character);
                 }
                 (None, ' ' | '\t' | '\n' | '\r') => words.extend(word.take()),
-                (None, _) => word.get_or_insert_default().push(character),
+                (Some(_) | None, _) => word.get_or_insert_default().push(character),
             }
         }
         words.extend(word);
