@@ -2,6 +2,7 @@
 //! shows it, and runs exactly it.
 
 pub mod agents;
+pub mod compose;
 pub mod config;
 pub mod deployment;
 pub mod document;

@@ -110,6 +110,8 @@ pub enum OmniStack {
 pub struct ComposeStack {
     /// The file; relative to the working directory, or absolute.
     pub file: PathBuf,
+    /// A file of variables for it. Absent: `.env` beside it, if it is there.
+    pub env_file: Option<PathBuf>,
     /// Active profiles.
     pub profiles: BTreeSet<String>,
     /// The service that is the tailnet node.

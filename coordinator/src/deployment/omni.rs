@@ -105,6 +105,7 @@ fn refuse_built_in_keys(fields: &Fields<'_>, provider: Option<&Entry>) {
 fn read_compose(node: &Node, fields: &Fields<'_>, context: &Context<'_>) -> Option<ComposeStack> {
     let fields = Fields::of(node, fields.path_of("stack"), fields.report())?;
     let file = fields.required_text("file");
+    let env_file = fields.optional_text("env_file");
     let profiles = fields.texts("profiles");
     let sidecar = fields.required_parsed("sidecar");
     let omni = fields.required_parsed("omni");
@@ -116,6 +117,7 @@ fn read_compose(node: &Node, fields: &Fields<'_>, context: &Context<'_>) -> Opti
     fields.finish();
     Some(ComposeStack {
         file: context.directory.join(file?),
+        env_file: env_file.map(|file| context.directory.join(file)),
         profiles: profiles?.into_iter().map(|(_, profile)| profile).collect(),
         sidecar: sidecar?,
         omni: omni?,

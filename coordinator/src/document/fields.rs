@@ -139,10 +139,19 @@ impl<'a> Fields<'a> {
 
     /// Tells of the keys that nobody asked for.
     pub fn finish(self) {
+        self.finish_with(|_| false);
+    }
+
+    /// As [`Fields::finish`], but keys that begin with `x-` are anybody's, as in Compose files.
+    pub fn finish_but_extensions(self) {
+        self.finish_with(|key| key.starts_with("x-"));
+    }
+
+    fn finish_with(self, ignored: impl Fn(&str) -> bool) {
         let known = self.known.into_inner();
         self.report.note_keys(&self.path, &known);
         for entry in self.entries {
-            if known.contains(&entry.key.as_str()) {
+            if known.contains(&entry.key.as_str()) || ignored(&entry.key) {
                 continue;
             }
             let key: String = entry.key.chars().take(80).collect();

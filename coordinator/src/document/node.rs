@@ -42,17 +42,19 @@ pub struct Scalar {
     pub kind: ScalarKind,
 }
 
-/// What YAML 1.2 (core schema) takes a scalar for.
+/// What YAML takes a scalar for: the core schema of 1.2, and what 1.1 adds to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScalarKind {
     /// Absent, `~` or `null`.
     Null,
     /// `true` or `false`.
     Boolean,
-    /// A whole number, in decimal, `0o` octal or `0x` hexadecimal.
+    /// A whole number: decimal, or with `0x`, `0o`, `0b` before it.
     Integer,
     /// Another number.
     Float,
+    /// A date, as YAML 1.1 has it. Readers of that version would make something else of the text.
+    Date,
     /// Anything else, and everything in quotes.
     Text,
 }
@@ -63,24 +65,54 @@ impl ScalarKind {
         match text {
             "" | "~" | "null" | "Null" | "NULL" => Self::Null,
             "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => Self::Boolean,
-            _ if is_integer(text) => Self::Integer,
-            _ if is_float(text) => Self::Float,
-            _ => Self::Text,
+            _ if is_date(text) => Self::Date,
+            // Readers of YAML 1.1 take `1_000` for a number.
+            _ if text.contains('_')
+                && text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+')) =>
+            {
+                Self::of_number(&text.replace('_', ""))
+            }
+            _ => Self::of_number(text),
         }
     }
+
+    fn of_number(text: &str) -> Self {
+        if is_integer(text) {
+            Self::Integer
+        } else if is_float(text) {
+            Self::Float
+        } else {
+            Self::Text
+        }
+    }
+}
+
+/// `2026-01-31`, perhaps with a time behind it.
+fn is_date(text: &str) -> bool {
+    let mut parts = text.splitn(3, '-');
+    let mut digits = |count: std::ops::RangeInclusive<usize>| {
+        parts.next().and_then(|part| {
+            let end = part
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(part.len());
+            count.contains(&end).then(|| &part[end..])
+        })
+    };
+    digits(4..=4) == Some("")
+        && digits(1..=2) == Some("")
+        && digits(1..=2).is_some_and(|rest| rest.is_empty() || rest.starts_with(['T', 't', ' ']))
 }
 
 fn is_integer(text: &str) -> bool {
     let all =
         |digits: &str, valid: fn(char) -> bool| !digits.is_empty() && digits.chars().all(valid);
-    if let Some(digits) = text.strip_prefix("0x") {
-        return all(digits, |c| c.is_ascii_hexdigit());
-    }
-    if let Some(digits) = text.strip_prefix("0o") {
-        return all(digits, |c| ('0'..='7').contains(&c));
-    }
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    all(digits, |c| c.is_ascii_digit())
+    match digits.get(..2) {
+        Some("0x" | "0X") => all(&digits[2..], |c| c.is_ascii_hexdigit()),
+        Some("0o" | "0O") => all(&digits[2..], |c| ('0'..='7').contains(&c)),
+        Some("0b" | "0B") => all(&digits[2..], |c| matches!(c, '0' | '1')),
+        _ => all(digits, |c| c.is_ascii_digit()),
+    }
 }
 
 fn is_float(text: &str) -> bool {
@@ -111,6 +143,7 @@ impl Node {
                 ScalarKind::Null => "nothing",
                 ScalarKind::Boolean => "a boolean",
                 ScalarKind::Integer | ScalarKind::Float => "a number",
+                ScalarKind::Date => "a date",
                 ScalarKind::Text => "text",
             },
         }
@@ -140,7 +173,13 @@ mod tests {
             ("true", ScalarKind::Boolean),
             ("yes", ScalarKind::Text),
             ("12", ScalarKind::Integer),
-            ("-0x1", ScalarKind::Text),
+            ("-0x1", ScalarKind::Integer),
+            ("1_000", ScalarKind::Integer),
+            ("_1", ScalarKind::Text),
+            ("2026-01-31", ScalarKind::Date),
+            ("2026-1-3T10:00:00Z", ScalarKind::Date),
+            ("2026-01", ScalarKind::Text),
+            ("2026-01-31x", ScalarKind::Text),
             ("0x1F", ScalarKind::Integer),
             ("0o17", ScalarKind::Integer),
             ("1.5", ScalarKind::Float),

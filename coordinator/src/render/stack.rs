@@ -5,6 +5,7 @@ use omni_scale_proto::v1::{self, Logging, Network, RestartPolicy, Stack, Volume}
 
 use super::sidecar::API_PORT;
 use super::{omni, omni_dns_name, provider, sidecar};
+use crate::compose;
 use crate::deployment::{BuiltInStack, ComposeStack, Deployment, Files};
 use crate::document::{Location, Problems, Report};
 use crate::image::ImageReference;
@@ -81,14 +82,55 @@ fn service_name(name: &str) -> ServiceName {
         .expect("the built-in services are named by constants that are names")
 }
 
-/// The user's own stack. Only its names are checked here: what it does is theirs.
+/// The user's own stack: as its file says, with the parts that the deployment names.
 pub(super) fn from_compose(
-    _files: &dyn Files,
-    _deployment: &Deployment,
+    files: &dyn Files,
+    deployment: &Deployment,
     compose: &ComposeStack,
 ) -> Result<DesiredStack, Problems> {
+    let source = compose::Source {
+        file: compose.file.clone(),
+        env_file: compose.env_file.clone(),
+        profiles: compose.profiles.clone(),
+    };
+    let stack = compose::resolve(files, &source)?;
     let report = Report::default();
     let location = Location::start_of(&compose.file.display().to_string());
-    report.add(&location, "Compose files cannot be read yet");
-    report.conclude(None)
+    let parts = [
+        ("sidecar", Some(&compose.sidecar)),
+        ("omni", Some(&compose.omni)),
+        ("provider", compose.provider.as_ref()),
+    ];
+    for (index, (key, name)) in parts.iter().enumerate() {
+        let Some(name) = name else { continue };
+        if stack
+            .services
+            .iter()
+            .all(|service| service.name != name.as_str())
+        {
+            report.add(
+                &location,
+                format!("no service is named `{name}`, as `omni.stack.{key}` says"),
+            );
+        }
+        if let Some((other, _)) = parts[..index]
+            .iter()
+            .find(|(_, other)| *other == Some(*name))
+        {
+            report.add(
+                &location,
+                format!("the service `{name}` cannot be both `omni.stack.{other}` and `omni.stack.{key}`"),
+            );
+        }
+    }
+    let stack = report.conclude(Some(stack))?;
+    Ok(DesiredStack {
+        host: deployment.omni.host.clone(),
+        stack,
+        sidecar: compose.sidecar.clone(),
+        omni: compose.omni.clone(),
+        provider: compose.provider.clone(),
+        dns_name: omni_dns_name(deployment).to_string(),
+        health_url: compose.health_url.to_string(),
+    })
 }

@@ -1,0 +1,193 @@
+//! A Compose file of the user's → the typed stack of the contract.
+//!
+//! A declared subset of the Compose specification, read as Docker Compose reads it; whatever else
+//! stands in a file is refused by name, line and column, because a key that is silently ignored is
+//! a container that is not what its file says. `docs/deployment.md` lists the subset.
+//!
+//! What differs from Docker Compose, on purpose: a variable that is not set is an error; nothing
+//! is taken from the environment of whoever runs the command; the project's name must be written
+//! down; bind mounts name paths of the host, which are absolute; `{{ secret "NAME" }}` in a
+//! variable or in the content of a config stands for a secret that the host holds.
+//!
+//! Pure: files are read through [`Files`](crate::deployment::Files).
+
+pub mod dotenv;
+mod entries;
+pub mod interpolate;
+mod placeholder;
+pub mod quantity;
+mod resources;
+mod service;
+mod substitute;
+pub mod words;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use omni_scale_proto::id::StackName;
+use omni_scale_proto::stack::CheckedStack;
+use omni_scale_proto::v1;
+
+use crate::deployment::Files;
+use crate::document::{Fields, Location, Node, Problems, Report, parse};
+use dotenv::Variables;
+use resources::Resources;
+
+/// The name of the project, for the file's own use, as Docker Compose gives it.
+const PROJECT_NAME: &str = "COMPOSE_PROJECT_NAME";
+
+/// What is to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The Compose file.
+    pub file: PathBuf,
+    /// A file of variables, which must be there. Absent: `.env` beside the Compose file, if it is
+    /// there.
+    pub env_file: Option<PathBuf>,
+    /// Profiles whose services are wanted.
+    pub profiles: BTreeSet<String>,
+}
+
+/// What the readers of the parts share.
+struct Context<'a> {
+    report: &'a Report,
+    files: &'a dyn Files,
+    directory: &'a Path,
+    variables: &'a Variables,
+    profiles: &'a BTreeSet<String>,
+}
+
+/// Reads the stack of a Compose file. Images stay as they are written.
+pub fn resolve(files: &dyn Files, source: &Source) -> Result<v1::Stack, Problems> {
+    let name = source.file.display().to_string();
+    let directory = source.file.parent().unwrap_or(Path::new(""));
+    let text = files.read(&source.file).map_err(|error| {
+        let report = Report::default();
+        report.add(
+            &Location::start_of(&name),
+            format!("cannot read the file: {error}"),
+        );
+        report
+            .conclude::<()>(None)
+            .expect_err("a problem was just noted")
+    })?;
+    let tree = parse(&name, &text)?;
+    let mut variables = read_variables(files, source, directory)?;
+    let report = Report::default();
+    let stack_name = stack_name(&tree, &variables, &report);
+    if let Some(name) = &stack_name {
+        variables.insert(PROJECT_NAME.to_owned(), name.to_string());
+    }
+    let tree = substitute::substitute(tree, &variables, &report);
+    let context = Context {
+        report: &report,
+        files,
+        directory,
+        variables: &variables,
+        profiles: &source.profiles,
+    };
+    let stack = stack_name.and_then(|name| read_stack(&context, &tree, &name));
+    let stack = report.conclude(stack)?;
+    check(&tree, stack)
+}
+
+fn read_variables(
+    files: &dyn Files,
+    source: &Source,
+    directory: &Path,
+) -> Result<Variables, Problems> {
+    let path = source
+        .env_file
+        .clone()
+        .unwrap_or_else(|| directory.join(".env"));
+    let name = path.display().to_string();
+    match files.read(&path) {
+        Ok(text) => dotenv::parse(&name, &text, &|_| None),
+        Err(error) if source.env_file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(Variables::new())
+        }
+        Err(error) => {
+            let report = Report::default();
+            report.add(
+                &Location::start_of(&name),
+                format!("cannot read the file: {error}"),
+            );
+            report.conclude(None)
+        }
+    }
+}
+
+/// The project's name. Docker Compose would fall back on the name of the directory, which another
+/// operator may have called something else.
+fn stack_name(tree: &Node, variables: &Variables, report: &Report) -> Option<StackName> {
+    let (location, text) = match (variables.get(PROJECT_NAME), tree.get("name")) {
+        (Some(name), _) => (&tree.location, name.clone()),
+        (None, Some(node)) => {
+            let text = report.text(node)?;
+            let value = substitute::text(text, variables, &node.location, report)?;
+            (&node.location, value)
+        }
+        (None, None) => {
+            report.add_with_hint(
+                &tree.location,
+                "the project has no name",
+                "add `name:` at the top of the file; the name of a directory may differ from one \
+                 operator to the next",
+            );
+            return None;
+        }
+    };
+    match text.parse() {
+        Ok(name) => Some(name),
+        Err(error) => {
+            report.add(location, error.to_string());
+            None
+        }
+    }
+}
+
+fn read_stack(context: &Context<'_>, tree: &Node, name: &StackName) -> Option<v1::Stack> {
+    let fields = Fields::of(tree, "", context.report)?;
+    // Known and without effect: the name was read before, the version says nothing any more.
+    let _ = (fields.optional("name"), fields.optional("version"));
+    let resources = Resources::read(context, &fields, name);
+    let services = fields
+        .required("services")
+        .and_then(|node| context.report.entries(node));
+    fields.finish_but_extensions();
+    let mut read = Vec::new();
+    for entry in services? {
+        read.extend(service::read(context, &resources, entry));
+    }
+    read.sort_by(|a, b| a.name.cmp(&b.name));
+    Some(resources.into_stack(name, read))
+}
+
+/// Holds the stack against the contract's own rules, which know nothing of lines: each service is
+/// looked up again.
+fn check(tree: &Node, stack: v1::Stack) -> Result<v1::Stack, Problems> {
+    let mut pinned = stack.clone();
+    for service in &mut pinned.services {
+        service.image = format!("{}@sha256:{}", service.name.to_lowercase(), "0".repeat(64));
+    }
+    match CheckedStack::try_from(pinned) {
+        Ok(_) => Ok(stack),
+        Err(error) => {
+            let service = error.path.strip_prefix("services.").and_then(|rest| {
+                stack
+                    .services
+                    .iter()
+                    .find(|one| rest.starts_with(&one.name))
+            });
+            let location = service
+                .and_then(|service| tree.get("services")?.get(&service.name))
+                .map_or(&tree.location, |node| &node.location);
+            let report = Report::default();
+            report.add(location, error.to_string());
+            report.conclude(None)
+        }
+    }
+}
