@@ -6,6 +6,7 @@
 #[cfg(any(test, feature = "testing"))]
 mod fake;
 mod follow;
+mod health;
 mod local_api;
 mod status;
 
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 #[cfg(any(test, feature = "testing"))]
 pub use fake::FakeTailnet;
 pub use follow::{AddressCache, follow};
+pub use health::TailnetHealth;
 pub use local_api::{DEFAULT_SOCKET, LocalApi};
 pub use status::NodeStatus;
 
