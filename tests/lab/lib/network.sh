@@ -8,7 +8,7 @@
 # lab_is_current: everything runs as this version would run it, and was finished.
 lab_is_current() {
     local name
-    [[ -f $LAB_STATE/tailnet && $(<"$LAB_STATE/tailnet") == "$(tailnet)" ]] || return 1
+    [[ -f $LAB_STATE/tailnet && $(<"$LAB_STATE/tailnet") == "$(tailnet 2>/dev/null)" ]] || return 1
     for name in registry internet "${HOSTS[@]}"; do
         container_is_current "$name" || return 1
     done
