@@ -6,9 +6,11 @@
 pub mod artifact;
 pub mod clock;
 pub mod config;
+pub mod enrollment;
 pub mod error;
 pub mod files;
 pub mod host_roots;
+pub mod identity;
 pub mod lease;
 pub mod ledger;
 pub mod notify;

@@ -1,0 +1,168 @@
+//! The `agent.toml` that `setup` writes: commented, and no wider than the roles need.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use omni_scale_proto::role::HostRole;
+
+/// What root allows beside what the roles need.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// More image repositories.
+    pub image_repositories: Vec<String>,
+    /// More beginnings of artifact URLs.
+    pub artifact_sources: Vec<String>,
+    /// The only sums that artifacts may have.
+    pub artifact_sha256: Vec<String>,
+}
+
+/// Images of the built-in stack.
+const OMNI_IMAGES: [&str; 4] = [
+    "ghcr.io/siderolabs/omni",
+    "ghcr.io/siderolabs/omni-infra-provider-proxmox",
+    "docker.io/tailscale/tailscale",
+    "ghcr.io/tailscale/tailscale",
+];
+/// Where tsidp's releases are.
+const TSIDP_SOURCE: &str = "https://github.com/tailscale/tsidp/releases/";
+
+/// The text of a configuration for these roles.
+pub fn render(roles: &BTreeSet<HostRole>, allowed: &Allowed) -> String {
+    let omni = roles.contains(&HostRole::Omni);
+    let tsidp = roles.contains(&HostRole::Tsidp);
+    let mut images: Vec<&str> = if omni {
+        OMNI_IMAGES.to_vec()
+    } else {
+        Vec::new()
+    };
+    images.extend(allowed.image_repositories.iter().map(String::as_str));
+    let mut sources = if tsidp {
+        vec![TSIDP_SOURCE]
+    } else {
+        Vec::new()
+    };
+    sources.extend(allowed.artifact_sources.iter().map(String::as_str));
+    let sums: Vec<&str> = allowed.artifact_sha256.iter().map(String::as_str).collect();
+    let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    let devices: &[&str] = if omni { &["/dev/net/tun"] } else { &[] };
+    let capabilities: &[&str] = if omni { &["NET_ADMIN"] } else { &[] };
+
+    let mut text = String::from(
+        "# What the omni-scale agent may do on this host. Root's: no caller can change it over the network.\n\
+         # After a change: systemctl restart omni-scale-agent\n\n\
+         # What this agent looks after: `tsidp` or `omni` (never both on one machine).\n",
+    );
+    list(&mut text, "roles", &roles);
+    text.push_str("\n# Limits on what any caller can ask, admins included. What is not listed is refused.\n[policy]\n");
+    for (comment, key, values) in [
+        (
+            "Repositories that images may come from, without tag and digest. `name/*` allows all below.",
+            "image_repositories",
+            images.as_slice(),
+        ),
+        (
+            "Directories below which a bind mount may begin.",
+            "bind_roots",
+            &[],
+        ),
+        ("Devices that containers may be given.", "devices", devices),
+        (
+            "Capabilities that containers may be given.",
+            "capabilities",
+            capabilities,
+        ),
+        (
+            "How the URLs that artifacts are fetched from begin.",
+            "artifact_sources",
+            sources.as_slice(),
+        ),
+        (
+            "When sums stand here, only artifacts with one of them run.",
+            "artifact_sha256",
+            sums.as_slice(),
+        ),
+    ] {
+        let _ = writeln!(text, "# {comment}");
+        list(&mut text, key, values);
+    }
+    text
+}
+
+fn list(text: &mut String, key: &str, values: &[&str]) {
+    let quoted: Vec<String> = values.iter().map(|value| quote(value)).collect();
+    let _ = if quoted.len() > 1 {
+        writeln!(text, "{key} = [\n  {},\n]", quoted.join(",\n  "))
+    } else {
+        writeln!(text, "{key} = [{}]", quoted.concat())
+    };
+}
+
+/// A TOML basic string.
+fn quote(value: &str) -> String {
+    let mut quoted = String::from('"');
+    for character in value.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            control if control.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(control));
+            }
+            plain => quoted.push(plain),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::path::Path;
+
+    use crate::config::parse;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let allowed = Allowed {
+            image_repositories: vec!["registry.lab:5000/*".to_owned()],
+            artifact_sources: vec!["https://artifacts.lab/".to_owned()],
+            artifact_sha256: vec!["ab".repeat(32)],
+        };
+        for role in [HostRole::Tsidp, HostRole::Omni, HostRole::Proxmox] {
+            let roles = BTreeSet::from([role]);
+            let config = parse(&render(&roles, &allowed), Path::new("agent.toml")).unwrap();
+            assert_eq!(config.roles, roles);
+            assert!(
+                config
+                    .policy
+                    .image_repositories
+                    .contains(&"registry.lab:5000/*".to_owned())
+            );
+            assert!(
+                config
+                    .policy
+                    .artifact_sources
+                    .contains(&"https://artifacts.lab/".to_owned())
+            );
+            let omni = role == HostRole::Omni;
+            assert_eq!(config.policy.devices.contains("/dev/net/tun"), omni);
+            assert_eq!(config.policy.capabilities.contains("NET_ADMIN"), omni);
+            assert!(config.policy.bind_roots.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_value_with_quotes_stays_one_value() {
+        let allowed = Allowed {
+            image_repositories: vec!["a\"]\nroles = [\"omni".to_owned()],
+            ..Allowed::default()
+        };
+        let text = render(&BTreeSet::from([HostRole::Tsidp]), &allowed);
+        assert!(
+            parse(&text, Path::new("agent.toml"))
+                .unwrap_err()
+                .to_string()
+                .contains("is not an image")
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! The open token on the disk: one small file that root's command writes and the agent uses up.
+
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use omni_scale_proto::enrollment::{
+    EnrollmentSecret, SECRET_LENGTH, TOKEN_ATTEMPTS, TOKEN_LIFETIME_SECONDS,
+};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::files::{self, FileError};
+
+/// Why no token can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The disk did not do what it should.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Root has made none, or it was used.
+    #[error("no enrolment token is open on this host")]
+    None,
+    /// Its hour is over.
+    #[error("the enrolment token has expired")]
+    Expired,
+    /// It was tried too often.
+    #[error("the enrolment token was tried {TOKEN_ATTEMPTS} times and is void")]
+    Exhausted,
+    /// The file is none of ours.
+    #[error("the enrolment token in `{}` is damaged", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// What is in the file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OpenToken {
+    secret: Zeroizing<String>,
+    not_after_milliseconds: i64,
+    attempts_left: u32,
+}
+
+/// Where the open token lies.
+#[derive(Debug, Clone)]
+pub struct TokenFile {
+    path: PathBuf,
+}
+
+impl TokenFile {
+    /// The file in the agent's identity directory.
+    pub fn in_directory(identity: &Path) -> Self {
+        Self {
+            path: identity.join("token.json"),
+        }
+    }
+
+    /// Opens a token, and voids the one before. `owner` is the agent's user when root runs this. Blocks.
+    pub fn open(
+        &self,
+        secret: &EnrollmentSecret,
+        now_milliseconds: i64,
+        owner: Option<(u32, u32)>,
+    ) -> Result<(), TokenError> {
+        let lifetime = i64::try_from(TOKEN_LIFETIME_SECONDS * 1000).unwrap_or(i64::MAX);
+        self.write(&OpenToken {
+            secret: Zeroizing::new(HEXLOWER.encode(secret.as_bytes())),
+            not_after_milliseconds: now_milliseconds.saturating_add(lifetime),
+            attempts_left: TOKEN_ATTEMPTS,
+        })?;
+        if let Some((user, group)) = owner {
+            chown(&self.path, Some(user), Some(group))
+                .map_err(FileError::new("change the owner of", &self.path))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a token is open now. Blocks.
+    pub fn is_open(&self, now_milliseconds: i64) -> bool {
+        self.read(now_milliseconds).is_ok()
+    }
+
+    /// Counts an attempt on the disk, and only then gives the secret to compare with. Blocks.
+    pub fn attempt(&self, now_milliseconds: i64) -> Result<EnrollmentSecret, TokenError> {
+        let mut token = self.read(now_milliseconds)?;
+        token.attempts_left -= 1;
+        self.write(&token)?;
+        let secret = HEXLOWER.decode(token.secret.as_bytes()).map(Zeroizing::new);
+        secret
+            .ok()
+            .and_then(|secret| <[u8; SECRET_LENGTH]>::try_from(secret.as_slice()).ok())
+            .map(EnrollmentSecret::new)
+            .ok_or_else(|| self.damaged())
+    }
+
+    /// Voids the token. Blocks.
+    pub fn consume(&self) -> Result<(), TokenError> {
+        files::remove(&self.path)?;
+        Ok(())
+    }
+
+    fn read(&self, now_milliseconds: i64) -> Result<OpenToken, TokenError> {
+        let contents = files::read(&self.path, 4096)?.map(Zeroizing::new);
+        let contents = contents.ok_or(TokenError::None)?;
+        let token: OpenToken = serde_json::from_slice(&contents).map_err(|_| self.damaged())?;
+        if token.not_after_milliseconds <= now_milliseconds {
+            return Err(TokenError::Expired);
+        }
+        if token.attempts_left == 0 {
+            return Err(TokenError::Exhausted);
+        }
+        Ok(token)
+    }
+
+    fn write(&self, token: &OpenToken) -> Result<(), FileError> {
+        let contents = serde_json::to_vec(token).map(Zeroizing::new);
+        let contents = contents.expect("plain fields are JSON");
+        files::write_atomically(&self.path, &contents, 0o600)
+    }
+
+    fn damaged(&self) -> TokenError {
+        TokenError::Damaged {
+            path: self.path.clone(),
+        }
+    }
+}
