@@ -2,7 +2,7 @@
 //!
 //! `agent.key` (PKCS#8), `agent.pem` (chain), and once enrolled `authority.pem`, `enrolled.json` and `deny-list.json`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use omni_scale_proto::id::{DeploymentId, HostName};
 use rustls_pki_types::pem::PemObject as _;
@@ -28,6 +28,12 @@ const DENY_LIST: &str = "deny-list.json";
 struct EnrolledFile {
     deployment_id: DeploymentId,
     host_name: HostName,
+}
+
+/// All files that an identity can have.
+pub(super) fn names(directory: &Path) -> Vec<PathBuf> {
+    let names = [KEY, CHAIN, AUTHORITY, ENROLLED, DENY_LIST];
+    names.iter().map(|name| directory.join(name)).collect()
 }
 
 /// Writes all files of an identity into a new directory.

@@ -179,6 +179,11 @@ impl IdentityStore {
         self.deployment.subscribe()
     }
 
+    /// The files whose change means that root has put another identity there.
+    pub fn files(&self) -> Vec<PathBuf> {
+        files::names(&self.directory.join(CURRENT))
+    }
+
     /// Reads the files again, after root has changed them. A damaged identity leaves the old one in force. Blocks.
     pub fn reload(&self) -> Result<(), IdentityError> {
         let _change = self.change();

@@ -10,14 +10,14 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 use tracing::warn;
 
-use super::deny_list::DenyList;
 use super::identity::Caller;
 use crate::clock;
+use crate::identity::{DenyList, IdentityStore};
 
 /// What a caller must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requirement {
-    /// Anybody, while the agent has no certificate; nobody afterwards.
+    /// Anybody who came without a certificate; the one-time token decides about them.
     Enrolling,
     /// An operator with this role or a higher one.
     Role(Role),
@@ -142,11 +142,12 @@ pub fn authorise(
         )),
         (Some(Caller::Enrolling { .. }), Enrolling) => Ok(()),
         (Some(Caller::Enrolling { .. }), AtLeast(_)) => Err(Status::unauthenticated(
-            "this agent is not enrolled and serves only `Enroll`; run `omni-scale enroll` for this host",
+            "without a certificate of this agent's deployment only `Enroll` can be called; run `omni-scale enroll` for \
+             this host",
         )),
         (Some(Caller::Unidentified { reason }), _) => Err(Status::unauthenticated(reason.clone())),
         (Some(Caller::Operator(_)), Enrolling) => Err(Status::permission_denied(
-            "this agent is enrolled already; a new enrolment needs a new token made by root on the host",
+            "this agent is enrolled already; a new enrolment needs a token made by root on the host, and no certificate",
         )),
         (Some(Caller::Operator(operator)), AtLeast(role)) => {
             let name = &operator.identity.name;
@@ -173,13 +174,13 @@ pub fn authorise(
 /// Puts [`authorise`] before every RPC.
 #[derive(Clone)]
 pub struct AuthorisationLayer {
-    deny_list: Arc<DenyList>,
+    identities: Arc<IdentityStore>,
 }
 
 impl AuthorisationLayer {
-    /// Refuses by this list.
-    pub const fn new(deny_list: Arc<DenyList>) -> Self {
-        Self { deny_list }
+    /// Refuses by the deny list of the identity in force.
+    pub const fn new(identities: Arc<IdentityStore>) -> Self {
+        Self { identities }
     }
 }
 
@@ -219,7 +220,7 @@ where
         match authorise(
             path,
             caller,
-            &self.layer.deny_list,
+            &self.layer.identities.current().deny_list,
             clock::now_milliseconds(),
         ) {
             Ok(()) => Either::Left(self.inner.call(request)),
@@ -252,11 +253,8 @@ mod tests {
     }
 
     fn deny_list(serials: &[&str]) -> DenyList {
-        let directory = tempfile::tempdir().unwrap();
-        let list = DenyList::load(&directory.path().join("deny-list.json")).unwrap();
         let serials: Vec<String> = serials.iter().map(|&serial| serial.to_owned()).collect();
-        list.replace(1, &serials).unwrap();
-        list
+        DenyList::checked(1, &serials).unwrap()
     }
 
     fn code(path: &str, caller: Option<&Caller>) -> Code {
@@ -326,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn enrolment_is_for_unenrolled_agents_only() {
+    fn without_a_certificate_only_enrolment_is_reached() {
         let anybody = Caller::Enrolling {
             peer: None,
             shown_certificate: Vec::new(),

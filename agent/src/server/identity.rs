@@ -11,11 +11,11 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 pub enum Caller {
     /// An operator, by a certificate of this deployment's authority.
     Operator(OperatorCaller),
-    /// Anybody: this agent has no certificate yet and serves enrolment only.
+    /// Anybody: without a certificate, on an agent that is to be enrolled. May only enrol it.
     Enrolling {
         /// Where the connection comes from.
         peer: Option<SocketAddr>,
-        /// DER of the self-made certificate that this connection was shown.
+        /// DER of the agent's certificate that this connection was shown.
         shown_certificate: Vec<u8>,
     },
     /// A certificate of this deployment's authority that names no operator.

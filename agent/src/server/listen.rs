@@ -140,19 +140,13 @@ async fn handshake(
     let _ = stream.set_nodelay(true);
     match tokio::time::timeout(HANDSHAKE_BOUND, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
-            let caller = if presented.enrolled {
-                let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-                match certificates.first() {
-                    Some(leaf) => Caller::from_certificate(leaf, Some(peer)),
-                    None => Caller::Unidentified {
-                        reason: "there is no client certificate".to_owned(),
-                    },
-                }
-            } else {
-                Caller::Enrolling {
+            let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            let caller = match certificates.first() {
+                Some(leaf) => Caller::from_certificate(leaf, Some(peer)),
+                None => Caller::Enrolling {
                     peer: Some(peer),
                     shown_certificate: presented.certificate.to_vec(),
-                }
+                },
             };
             Some(Connection::new(stream, caller))
         }
@@ -171,6 +165,9 @@ async fn handshake(
 mod tests {
     use super::*;
 
+    use crate::enrollment::TokenFile;
+    use crate::identity::IdentityStore;
+
     #[tokio::test]
     async fn an_address_that_no_interface_has_can_be_bound() {
         let listener = bind(SocketAddr::from(([100, 64, 250, 250], 0))).unwrap();
@@ -183,7 +180,9 @@ mod tests {
     #[tokio::test]
     async fn the_listener_follows_the_address() {
         let directory = tempfile::tempdir().unwrap();
-        let credentials = Arc::new(Credentials::open(directory.path()).unwrap());
+        let identities = Arc::new(IdentityStore::open(directory.path()).unwrap());
+        let tokens = TokenFile::in_directory(directory.path());
+        let credentials = Arc::new(Credentials::new(identities, tokens).unwrap());
         let (address, receiver) = watch::channel(None);
         let (connections, incoming) = mpsc::channel(1);
         let (state, mut states) = watch::channel(Listening::WaitingForAddress);

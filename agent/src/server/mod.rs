@@ -5,7 +5,6 @@
 
 pub mod authorisation;
 pub mod connection;
-pub mod deny_list;
 pub mod identity;
 pub mod listen;
 pub mod serve;

@@ -12,7 +12,7 @@ use tonic::transport::Server;
 
 use super::authorisation::AuthorisationLayer;
 use super::connection::Connection;
-use super::deny_list::DenyList;
+use crate::identity::IdentityStore;
 
 /// A caller that is silent for this long is asked whether it is there.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -25,7 +25,7 @@ const STREAMS_MAXIMUM: u32 = 64;
 /// taken and the future ends with the last one; the caller bounds how long that may take.
 pub async fn serve<Incoming, Bytes>(
     routes: Routes,
-    deny_list: Arc<DenyList>,
+    identities: Arc<IdentityStore>,
     incoming: Incoming,
     stop: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error>
@@ -37,7 +37,7 @@ where
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_BOUND))
         .max_concurrent_streams(Some(STREAMS_MAXIMUM))
-        .layer(AuthorisationLayer::new(deny_list))
+        .layer(AuthorisationLayer::new(identities))
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stop)
         .await

@@ -1,55 +1,34 @@
-//! The agent's own certificate, and whose client certificates it takes.
+//! TLS for the connections that begin now: the agent's own certificate, and whose client certificates it takes.
 //!
-//! TLS 1.3 only. Files are read again when they have changed, so an enrolment or a renewal takes
-//! effect with the next connection. Half-written or mismatched files change nothing.
+//! TLS 1.3 only. An enrolled agent takes certificates of its authority and nothing else; only while root has a token
+//! open may a caller come without one, and then for `Enroll` alone. An identity that has changed, in this process or on
+//! the disk, takes effect with the next connection; one that cannot be used changes nothing.
 
-mod files;
-
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::RootCertStore;
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::pki_types::CertificateDer;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use tracing::{info, warn};
 
+use crate::clock;
+use crate::enrollment::TokenFile;
 use crate::error::chain;
-use files::{Files, Stamp};
+use crate::identity::{Identity, IdentityStore};
 
-/// Why there are no usable credentials.
+/// Why an identity cannot be served with.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read or written.
-    #[error(transparent)]
-    File(#[from] crate::files::FileError),
-    /// A file that must be there is not.
-    #[error("`{}` is missing", path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A file does not hold what its name says.
-    #[error("`{}` holds no {what}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What was wanted.
-        what: &'static str,
-        /// Why not.
-        #[source]
-        source: rustls::pki_types::pem::Error,
-    },
-    /// Key, certificate and authority do not go together.
-    #[error("the agent's key, certificate and authority do not go together")]
+    /// Key and certificate do not go together.
+    #[error("the agent's key and certificate do not go together")]
     Mismatch(#[source] rustls::Error),
     /// No client certificates can be verified.
     #[error("the authority's certificate is not usable")]
-    Authority(#[source] rustls::server::VerifierBuilderError),
-    /// A first certificate cannot be made.
-    #[error("cannot make a certificate for the enrolment")]
-    SelfMade(#[source] rcgen::Error),
+    Authority(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// What a connection that begins now is served with.
@@ -59,81 +38,101 @@ pub struct Presented {
     pub config: Arc<ServerConfig>,
     /// The leaf, DER.
     pub certificate: CertificateDer<'static>,
-    /// Whether it is the deployment's own, and client certificates are asked for.
-    pub enrolled: bool,
+    /// Whether a caller may come without a certificate, to enrol this agent.
+    pub enrolling: bool,
 }
 
-/// The credentials on disk, and their current form.
+/// Makes TLS configurations of the identity in force.
 #[derive(Debug)]
 pub struct Credentials {
-    files: Files,
-    current: Mutex<(Stamp, Presented)>,
+    identities: Arc<IdentityStore>,
+    tokens: TokenFile,
+    current: Mutex<Current>,
 }
 
+#[derive(Debug)]
+struct Current {
+    identity: Arc<Identity>,
+    stamp: Stamp,
+    /// For callers who must show a certificate.
+    closed: Presented,
+    /// For callers who may come without one.
+    open: Presented,
+}
+
+/// Which versions of the files were seen: inode, size and time of change of each.
+type Stamp = Vec<Option<(u64, u64, i64, i64)>>;
+
 impl Credentials {
-    /// Reads the directory; makes a key and a certificate of its own there when there are none.
-    pub fn open(directory: &Path) -> Result<Self, TlsError> {
-        let files = Files::new(directory);
-        files.ensure_self_made()?;
-        let stamp = files.stamp();
-        let presented = load(&files)?;
+    /// Serves with the identity that this store keeps, and lets callers enrol the agent while a token is open.
+    pub fn new(identities: Arc<IdentityStore>, tokens: TokenFile) -> Result<Self, TlsError> {
+        let stamp = stamp(&identities.files());
+        let current = Current::new(identities.current(), stamp)?;
         Ok(Self {
-            files,
-            current: Mutex::new((stamp, presented)),
+            identities,
+            tokens,
+            current: Mutex::new(current),
         })
     }
 
-    /// What to serve the next connection with.
+    /// What to serve the next connection with. Looks at a few files; blocks no longer than that takes.
     pub fn current(&self) -> Presented {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = self.files.stamp();
-        if stamp != current.0 {
-            match load(&self.files) {
-                Ok(presented) => {
-                    info!(
-                        enrolled = presented.enrolled,
-                        "serving with the credentials that are on the disk now"
-                    );
-                    *current = (stamp, presented);
-                }
-                Err(error) => {
-                    warn!(error = %chain(&error), "keeping the credentials from before");
-                    current.0 = stamp;
-                }
+        self.follow(&mut current);
+        if self.tokens.is_open(clock::now_milliseconds()) {
+            current.open.clone()
+        } else {
+            current.closed.clone()
+        }
+    }
+
+    fn follow(&self, current: &mut Current) {
+        let stamp = stamp(&self.identities.files());
+        if stamp != current.stamp
+            && let Err(error) = self.identities.reload()
+        {
+            warn!(error = chain(&error), "keeping the identity from before");
+        }
+        let identity = self.identities.current();
+        if Arc::ptr_eq(&identity, &current.identity) {
+            current.stamp = stamp;
+            return;
+        }
+        match Current::new(identity.clone(), stamp.clone()) {
+            Ok(new) => {
+                info!(
+                    enrolled = identity.enrolled.is_some(),
+                    "serving with another identity"
+                );
+                *current = new;
+            }
+            Err(error) => {
+                warn!(error = chain(&error), "keeping the identity from before");
+                current.identity = identity;
+                current.stamp = stamp;
             }
         }
-        current.1.clone()
     }
 }
 
-fn load(files: &Files) -> Result<Presented, TlsError> {
-    let enrolled = files.certificate().exists();
-    let (key, chain) = if enrolled {
-        (files.key(), files.certificate())
-    } else {
-        (files.self_made_key(), files.self_made_certificate())
-    };
-    let chain = certificates(&chain)?;
-    let certificate = chain.first().cloned().ok_or_else(|| TlsError::Missing {
-        path: files.certificate(),
-    })?;
-    let key = private_key(&key)?;
+impl Current {
+    fn new(identity: Arc<Identity>, stamp: Stamp) -> Result<Self, TlsError> {
+        Ok(Self {
+            closed: present(&identity, false)?,
+            open: present(&identity, true)?,
+            identity,
+            stamp,
+        })
+    }
+}
+
+fn present(identity: &Identity, open: bool) -> Result<Presented, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider.clone())
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(TlsError::Mismatch)?;
-    let builder = if enrolled {
-        let mut roots = RootCertStore::empty();
-        for authority in certificates(&files.authority())? {
-            roots.add(authority).map_err(TlsError::Mismatch)?;
-        }
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-        builder.with_client_cert_verifier(verifier.build().map_err(TlsError::Authority)?)
-    } else {
-        builder.with_no_client_auth()
-    };
-    let mut config = builder
-        .with_single_cert(chain, key)
+        .map_err(TlsError::Mismatch)?
+        .with_client_cert_verifier(client_verifier(identity, open)?)
+        .with_single_cert(identity.chain.clone(), identity.key.clone_key())
         .map_err(TlsError::Mismatch)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     // A resumed session would skip the verification of the client's certificate.
@@ -141,102 +140,116 @@ fn load(files: &Files) -> Result<Presented, TlsError> {
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     Ok(Presented {
         config: Arc::new(config),
-        certificate,
-        enrolled,
+        certificate: identity.leaf().clone(),
+        enrolling: open || identity.enrolled.is_none(),
     })
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = Files::read(path)?;
-    CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|source| TlsError::Content {
-            path: path.to_owned(),
-            what: "certificate",
-            source,
+fn client_verifier(
+    identity: &Identity,
+    open: bool,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let Some(enrolled) = &identity.enrolled else {
+        return Ok(Arc::new(NoClientAuth));
+    };
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(enrolled.authority.clone())
+        .map_err(|error| TlsError::Authority(error.into()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let verifier = if open {
+        verifier.allow_unauthenticated()
+    } else {
+        verifier
+    };
+    verifier
+        .build()
+        .map_err(|error| TlsError::Authority(error.into()))
+}
+
+fn stamp(files: &[PathBuf]) -> Stamp {
+    files
+        .iter()
+        .map(|path| {
+            let metadata = std::fs::metadata(path).ok()?;
+            Some((
+                metadata.ino(),
+                metadata.size(),
+                metadata.mtime(),
+                metadata.mtime_nsec(),
+            ))
         })
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let pem = Files::read(path)?;
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|source| TlsError::Content {
-        path: path.to_owned(),
-        what: "private key",
-        source,
-    })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::write_atomically;
-    use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 
-    fn authority() -> CertifiedIssuer<'static, KeyPair> {
-        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
-        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
+    use std::path::Path;
+
+    use crate::identity::testing::{Authority, Leaf, now, secret};
+
+    fn credentials(directory: &Path) -> (Arc<IdentityStore>, Credentials) {
+        let identities = Arc::new(IdentityStore::open(directory).unwrap());
+        let tokens = TokenFile::in_directory(directory);
+        let credentials = Credentials::new(identities.clone(), tokens).unwrap();
+        (identities, credentials)
     }
 
-    fn enroll(directory: &Path, key: &KeyPair, signed: &KeyPair) {
-        let authority = authority();
-        let certificate = CertificateParams::new(vec!["omni".to_owned()])
-            .unwrap()
-            .signed_by(signed, &authority)
-            .unwrap();
-        write_atomically(
-            &directory.join("authority.pem"),
-            authority.pem().as_bytes(),
-            0o600,
-        )
-        .unwrap();
-        write_atomically(
-            &directory.join("agent.key"),
-            key.serialize_pem().as_bytes(),
-            0o600,
-        )
-        .unwrap();
-        write_atomically(
-            &directory.join("agent.pem"),
-            certificate.pem().as_bytes(),
-            0o600,
-        )
-        .unwrap();
-    }
-
-    #[test]
-    fn an_unenrolled_agent_keeps_its_self_made_certificate() {
-        let directory = tempfile::tempdir().unwrap();
-        let first = Credentials::open(directory.path()).unwrap().current();
-        let second = Credentials::open(directory.path()).unwrap().current();
-        assert!(!first.enrolled);
-        assert_eq!(first.certificate, second.certificate);
+    fn enroll(identities: &IdentityStore) {
+        let pending = identities.prepare().unwrap();
+        let offer = Authority::new().offer(&pending, &Leaf::default());
+        identities.enroll(&pending, &offer, now()).unwrap();
     }
 
     #[test]
     fn an_enrolment_takes_effect_with_the_next_connection() {
         let directory = tempfile::tempdir().unwrap();
-        let credentials = Credentials::open(directory.path()).unwrap();
-        assert!(!credentials.current().enrolled);
-        let key = KeyPair::generate().unwrap();
-        enroll(directory.path(), &key, &key);
-        assert!(credentials.current().enrolled);
+        let (identities, credentials) = credentials(directory.path());
+        let before = credentials.current();
+        enroll(&identities);
+        let after = credentials.current();
+        assert_ne!(before.certificate, after.certificate);
+        assert_eq!(after.certificate, *identities.current().leaf());
+    }
+
+    #[test]
+    fn files_that_were_replaced_take_effect_with_the_next_connection() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_, credentials) = credentials(directory.path());
+        let before = credentials.current();
+        enroll(&IdentityStore::open(directory.path()).unwrap());
+        assert_ne!(credentials.current().certificate, before.certificate);
     }
 
     #[test]
     fn files_that_do_not_go_together_change_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let key = KeyPair::generate().unwrap();
-        enroll(directory.path(), &key, &key);
-        let credentials = Credentials::open(directory.path()).unwrap();
+        let (identities, credentials) = credentials(directory.path());
+        enroll(&identities);
         let before = credentials.current();
-        write_atomically(
-            &directory.path().join("agent.key"),
-            KeyPair::generate().unwrap().serialize_pem().as_bytes(),
-            0o600,
-        )
-        .unwrap();
-        let after = credentials.current();
-        assert!(after.enrolled && after.certificate == before.certificate);
+        let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        let key = directory.path().join("current/agent.key");
+        for contents in [other.as_bytes(), b"nothing"] {
+            crate::files::write_atomically(&key, contents, 0o600).unwrap();
+            assert_eq!(credentials.current().certificate, before.certificate);
+        }
+    }
+
+    #[test]
+    fn an_enrolled_agent_wants_certificates_unless_root_has_a_token_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let (identities, credentials) = credentials(directory.path());
+        enroll(&identities);
+        assert!(!credentials.current().enrolling);
+        let tokens = TokenFile::in_directory(directory.path());
+        tokens
+            .open(&secret(), clock::now_milliseconds(), None)
+            .unwrap();
+        assert!(credentials.current().enrolling);
+        tokens.consume().unwrap();
+        assert!(!credentials.current().enrolling);
     }
 }
