@@ -47,26 +47,6 @@ build_base() {
     done
 }
 
-# debian_mirror: where this machine gets its own Debian from.
-debian_mirror() {
-    local codename
-    codename=$(debian_codename)
-    # shellcheck disable=SC2016  # the placeholders are apt's
-    apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(COMPONENT) $(REPO_URI)' \
-        'Created-By: Packages' |
-        awk -v codename="$codename" \
-            '$1 == "Debian" && $2 == codename && $3 == "main" { print $4; found = 1; exit }
-             END { if (!found) exit 1 }' || {
-        say "no source of Debian $codename main in /etc/apt; is this machine Debian?" >&2
-        return 1
-    }
-}
-
-debian_codename() {
-    # shellcheck source=/dev/null
-    (. /etc/os-release && say "$VERSION_CODENAME")
-}
-
 # context NAME: an empty build context that begins as a copy of images/NAME.
 context() {
     local directory=$LAB_STATE/context/$1

@@ -15,6 +15,8 @@ need_packages() {
     need_command jq jq
     need_command pgrep procps
     need_command cc gcc libc6-dev
+    # apt knows its mirrors only when it has asked them.
+    debian_mirror || apt-get update
     if ((${#missing[@]} == 0)); then
         say "nothing is missing"
         return
@@ -26,11 +28,32 @@ need_packages() {
 
 # The client left the package docker.io with Debian 13.
 docker_client_package() {
-    if apt-cache show docker-cli >/dev/null 2>&1; then
+    # shellcheck source=/dev/null
+    if (. /etc/os-release && ((VERSION_ID >= 13))); then
         say docker-cli
     else
         say docker.io
     fi
+}
+
+# debian_mirror: where this machine gets its own Debian from.
+debian_mirror() {
+    local codename
+    codename=$(debian_codename)
+    # shellcheck disable=SC2016  # the placeholders are apt's
+    apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(COMPONENT) $(REPO_URI)' \
+        'Created-By: Packages' |
+        awk -v codename="$codename" \
+            '$1 == "Debian" && $2 == codename && $3 == "main" { print $4; found = 1; exit }
+             END { if (!found) exit 1 }' || {
+        say "no source of Debian $codename main in /etc/apt; is this machine Debian?" >&2
+        return 1
+    }
+}
+
+debian_codename() {
+    # shellcheck source=/dev/null
+    (. /etc/os-release && say "$VERSION_CODENAME")
 }
 
 # need_toolchains: Go as tailnet/go.mod asks, Rust as Cargo.toml asks.
