@@ -18,5 +18,6 @@ pub mod operation;
 pub mod secrets;
 pub mod server;
 pub mod service;
+pub mod stack;
 pub mod tailnet;
 pub mod unit;

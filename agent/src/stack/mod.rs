@@ -1,0 +1,27 @@
+//! Stacks: the containers of one Compose project, made and kept as a typed description says.
+//!
+//! What comes in is a [`CheckedStack`](omni_scale_proto::stack::CheckedStack); YAML is never seen here. [`engine`] is
+//! the port to a container engine and [`docker`] its adapter; [`container`], [`archive`], [`policy`] and [`observe`]
+//! are pure; [`Stacks`] is what the RPC methods use. Nothing here removes a volume.
+
+pub mod applied;
+mod apply;
+pub mod archive;
+mod conditions;
+pub mod container;
+pub mod docker;
+pub mod engine;
+pub mod feed;
+pub mod labels;
+pub mod logs;
+pub mod observe;
+pub mod policy;
+mod resolve;
+mod stacks;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod text;
+
+pub use apply::Apply;
+pub use conditions::ended;
+pub use stacks::Stacks;
