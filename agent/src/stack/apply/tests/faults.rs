@@ -1,0 +1,215 @@
+//! When something fails on the way, and when the agent dies on the way.
+
+use omni_scale_proto::v1::{ContainerState, FailureClass};
+
+use super::*;
+use crate::stack::engine::EngineError;
+use crate::stack::testing::Behaviour;
+
+fn refused(message: &str) -> EngineError {
+    EngineError::Failed {
+        attempt: "cannot do it".to_owned(),
+        status: 500,
+        message: message.to_owned(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_create_leaves_the_old_container_running() {
+    let bench = Bench::new();
+    bench.apply(&testing::stack()).await.unwrap();
+    let before = bench.engine.picture();
+    bench.engine.forget_calls();
+    bench.engine.fail(
+        "create omni-omni-tailscale-1-next",
+        refused("no space left"),
+    );
+    let failure = bench
+        .apply(&with_newer_image("omni-tailscale"))
+        .await
+        .unwrap_err();
+    assert!(failure.message.contains("no space left"), "{failure}");
+    assert_eq!(bench.engine.picture(), before);
+    assert!(!bench.changes().iter().any(|call| call.starts_with("stop")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_does_not_start_gives_the_place_back() {
+    let bench = Bench::new();
+    bench.apply(&testing::stack()).await.unwrap();
+    let before = bench.engine.picture();
+    bench.engine.fail(
+        "start omni-omni-tailscale-1",
+        refused("address already in use"),
+    );
+    let failure = bench
+        .apply(&with_newer_image("omni-tailscale"))
+        .await
+        .unwrap_err();
+    assert!(
+        failure.message.contains("address already in use"),
+        "{failure}"
+    );
+    assert!(
+        failure
+            .message
+            .ends_with("the previous container runs again"),
+        "{failure}"
+    );
+    assert_eq!(bench.engine.picture(), before);
+    assert!(
+        bench
+            .observe()
+            .await
+            .services
+            .iter()
+            .all(|service| service.namespace_live)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unhealthy_dependency_ends_the_wait_with_its_last_lines() {
+    let bench = Bench::new();
+    bench.set_secret("client", "hunter2hunter2");
+    bench.engine.behave("omni-tailscale", Behaviour::Silent);
+    let stack = testing::stack();
+    let applied = bench.apply(&stack);
+    let engine = bench.engine.clone();
+    let fails = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        engine.write_log(
+            "omni-omni-tailscale-1",
+            "cannot log in with hunter2hunter2\n",
+        );
+        engine.set_health("omni-omni-tailscale-1", v1::ContainerHealth::Unhealthy);
+    };
+    let (applied, ()) = tokio::join!(applied, fails);
+    let failure = applied.unwrap_err();
+    assert_eq!(
+        failure.message,
+        "service `omni` waits in vain: service `omni-tailscale` is unhealthy"
+    );
+    assert_eq!(failure.class, FailureClass::Permanent);
+    assert_eq!(failure.evidence, ["cannot log in with [secret client]"]);
+    assert!(bench.engine.named("omni-omni-1").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dependency_that_ends_is_not_waited_for() {
+    let bench = Bench::new();
+    bench.engine.behave("omni-tailscale", Behaviour::Exits(3));
+    let failure = bench.apply(&testing::stack()).await.unwrap_err();
+    assert!(
+        failure.message.contains("ended with exit code 3"),
+        "{failure}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_is_bounded_and_says_what_it_waited_for() {
+    let bench = Bench::new();
+    bench.engine.behave("omni-tailscale", Behaviour::Silent);
+    let failure = bench.apply(&testing::stack()).await.unwrap_err();
+    assert_eq!(
+        failure.message,
+        "service `omni` waits in vain: service `omni-tailscale` is not healthy in time: it is starting"
+    );
+    assert_eq!(failure.class, FailureClass::Transient);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_outlives_a_restart_of_the_engine() {
+    let bench = Bench::new();
+    bench.engine.behave("omni-tailscale", Behaviour::Silent);
+    let stack = testing::stack();
+    let applied = bench.apply(&stack);
+    let engine = bench.engine.clone();
+    let restarts = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        engine.go_away();
+        engine.tamper("omni-omni-tailscale-1", |details| {
+            details.health = v1::ContainerHealth::Healthy;
+        });
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        engine.come_back();
+    };
+    let (applied, ()) = tokio::join!(applied, restarts);
+    applied.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_is_away_is_a_passing_failure() {
+    let bench = Bench::new();
+    bench.engine.go_away();
+    let failure = bench.apply(&testing::stack()).await.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Transient);
+    assert!(failure.hint.unwrap().contains("systemctl status docker"));
+    let observed = bench.observe().await;
+    assert!(
+        !observed.known && observed.reason.contains("does not answer"),
+        "{observed:?}"
+    );
+}
+
+/// Kills the agent at every change of two different applies; the next apply must come to the same
+/// end as one that nobody killed, and no container may be lost on the way.
+#[tokio::test(start_paused = true)]
+async fn a_killed_agent_comes_to_the_same_end() {
+    let newest = || {
+        let mut stack = with_newer_image("omni-tailscale");
+        stack.services[1].files = vec![testing::file("/omni.yaml", testing::literal("a: 1"))];
+        stack
+    };
+    let undisturbed = Bench::new();
+    undisturbed.apply(&testing::stack()).await.unwrap();
+    undisturbed.engine.forget_calls();
+    undisturbed.apply(&newest()).await.unwrap();
+    let changes = undisturbed.changes().len();
+    let expected = undisturbed.engine.picture();
+    assert!(changes > 20, "{changes}");
+
+    for survived in 0..changes {
+        let bench = Bench::new();
+        bench.apply(&testing::stack()).await.unwrap();
+        bench.engine.hang_after(survived);
+        let newest_stack = newest();
+        let killed = tokio::select! {
+            ended = bench.apply(&newest_stack) => Some(ended),
+            () = bench.engine.hangs() => None,
+        };
+        assert!(killed.is_none(), "{killed:?} after {survived} changes");
+        bench.engine.hang_never();
+        let services = bench.engine.names();
+        for place in [
+            "omni-omni-tailscale-1",
+            "omni-omni-1",
+            "omni-proxmox-provider-1",
+        ] {
+            assert!(
+                services.iter().any(|name| name.starts_with(place)),
+                "{place} is lost after {survived} changes: {services:?}"
+            );
+        }
+        bench
+            .apply(&newest())
+            .await
+            .unwrap_or_else(|failure| panic!("after {survived} changes: {failure}"));
+        assert_eq!(bench.engine.picture(), expected, "after {survived} changes");
+        bench.engine.forget_calls();
+        assert_eq!(
+            bench.apply(&newest()).await.unwrap().summary,
+            "nothing to do"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_was_interrupted_is_finished() {
+    let bench = Bench::new();
+    bench.apply(&testing::stack()).await.unwrap();
+    bench.engine.end("omni-omni-1", 137);
+    let done = bench.apply(&testing::stack()).await.unwrap();
+    assert_eq!(done.summary, "started omni");
+    let omni = bench.engine.named("omni-omni-1").unwrap();
+    assert_eq!(omni.state, ContainerState::Running);
+}

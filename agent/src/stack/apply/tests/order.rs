@@ -1,0 +1,227 @@
+//! What is done, and in which order.
+
+use omni_scale_proto::v1::{ContainerState, DependencyCondition};
+
+use super::*;
+use crate::stack::engine::NetworkAttachment;
+use crate::stack::testing::Behaviour;
+
+#[tokio::test(start_paused = true)]
+async fn a_stack_comes_up_in_dependency_order() {
+    let bench = Bench::new();
+    let done = bench.apply(&testing::stack()).await.unwrap();
+    assert_eq!(
+        done.summary,
+        "created omni-tailscale, omni, proxmox-provider"
+    );
+    let starts: Vec<String> = bench
+        .changes()
+        .into_iter()
+        .filter(|call| call.starts_with("start "))
+        .collect();
+    assert_eq!(
+        starts,
+        [
+            "start omni-omni-tailscale-1",
+            "start omni-omni-1",
+            "start omni-proxmox-provider-1"
+        ]
+    );
+    let sidecar = bench.engine.named("omni-omni-tailscale-1").unwrap();
+    let omni = bench.engine.made_from("omni-omni-1").unwrap();
+    assert_eq!(omni.network, NetworkAttachment::Container(sidecar.id));
+    let observed = bench.observe().await;
+    assert!(
+        observed
+            .services
+            .iter()
+            .all(|service| service.namespace_live && service.applied.is_some())
+    );
+    assert_eq!(observed.volumes, ["omni_state"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_time_nothing_is_done() {
+    let bench = Bench::new();
+    bench.apply(&testing::stack()).await.unwrap();
+    bench.engine.forget_calls();
+    let done = bench.apply(&testing::stack()).await.unwrap();
+    assert_eq!(done.summary, "nothing to do");
+    assert_eq!(bench.changes(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_image_recreates_that_service_alone() {
+    let bench = Bench::new();
+    bench.apply(&testing::stack()).await.unwrap();
+    let before = bench.engine.named("omni-omni-1").unwrap();
+    bench.engine.forget_calls();
+    let done = bench.apply(&with_newer_image("omni")).await.unwrap();
+    assert_eq!(done.summary, "recreated omni");
+    let short = &before.id[..12];
+    let digest = bench.observe().await.services[0].digest[..12].to_owned();
+    assert_eq!(
+        bench.changes(),
+        [
+            format!("pull {}", testing::image("registry.example/omni", '2')),
+            format!("create omni-omni-1-next-{digest}"),
+            "stop omni-omni-1".to_owned(),
+            format!("rename omni-omni-1 omni-omni-1-previous-{short}"),
+            format!("rename omni-omni-1-next-{digest} omni-omni-1"),
+            "start omni-omni-1".to_owned(),
+            format!("remove omni-omni-1-previous-{short}"),
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_sidecar_takes_its_sharers_with_it() {
+    let bench = Bench::new();
+    bench.apply(&testing::stack()).await.unwrap();
+    let before = bench.engine.named("omni-omni-tailscale-1").unwrap();
+    bench.engine.forget_calls();
+    bench
+        .apply(&with_newer_image("omni-tailscale"))
+        .await
+        .unwrap();
+    let order: Vec<String> = bench
+        .changes()
+        .into_iter()
+        .filter(|call| call.starts_with("stop omni") || call.starts_with("start "))
+        .collect();
+    assert_eq!(
+        order,
+        [
+            "stop omni-proxmox-provider-1",
+            "stop omni-omni-1",
+            "stop omni-omni-tailscale-1",
+            "start omni-omni-tailscale-1",
+            // Stopped already: the exchange makes sure.
+            "stop omni-omni-1",
+            "start omni-omni-1",
+            "stop omni-proxmox-provider-1",
+            "start omni-proxmox-provider-1",
+        ]
+    );
+    let after = bench.engine.named("omni-omni-tailscale-1").unwrap();
+    assert_ne!(before.id, after.id);
+    assert_eq!(before.volumes, after.volumes);
+    assert!(
+        bench
+            .observe()
+            .await
+            .services
+            .iter()
+            .all(|service| service.namespace_live)
+    );
+    assert_eq!(bench.engine.names().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sharers_outside_of_the_change_are_left_stopped_and_named() {
+    let bench = Bench::new();
+    bench.apply(&testing::stack()).await.unwrap();
+    let newer = with_newer_image("omni-tailscale");
+    let done = bench
+        .apply_services(&newer, &["omni-tailscale"])
+        .await
+        .unwrap();
+    assert_eq!(done.warnings.len(), 2, "{:?}", done.warnings);
+    assert!(
+        done.warnings
+            .iter()
+            .any(|warning| warning.contains("`omni` shares"))
+    );
+    let omni = bench.engine.named("omni-omni-1").unwrap();
+    assert_eq!(omni.state, ContainerState::Exited);
+    // The next change finds them with a dead namespace.
+    let done = bench.apply(&newer).await.unwrap();
+    assert_eq!(done.summary, "recreated omni, proxmox-provider");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_sidecar_is_found_and_its_sharers_recreated() {
+    let bench = Bench::new();
+    bench.apply(&testing::stack()).await.unwrap();
+    bench.engine.tamper("omni-omni-tailscale-1", |details| {
+        details.started_at_milliseconds += 1_000_000;
+        details.restarts = 1;
+    });
+    let done = bench.apply(&testing::stack()).await.unwrap();
+    assert_eq!(done.summary, "recreated omni, proxmox-provider");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_sidecar_is_started_and_its_sharers_recreated() {
+    let bench = Bench::new();
+    bench.apply(&testing::stack()).await.unwrap();
+    bench.engine.end("omni-omni-tailscale-1", 1);
+    let done = bench.apply(&testing::stack()).await.unwrap();
+    assert_eq!(
+        done.summary,
+        "recreated omni, proxmox-provider; started omni-tailscale"
+    );
+    assert!(
+        bench
+            .observe()
+            .await
+            .services
+            .iter()
+            .all(|service| service.namespace_live)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completed_dependency_lets_the_next_one_start() {
+    let bench = Bench::new();
+    let mut stack = testing::stack();
+    stack.services.push(testing::service("migrate"));
+    stack.services[1].depends_on.push(testing::after(
+        "migrate",
+        DependencyCondition::CompletedSuccessfully,
+    ));
+    bench.engine.behave("migrate", Behaviour::Exits(0));
+    bench.apply(&stack).await.unwrap();
+    bench.engine.forget_calls();
+    assert_eq!(bench.apply(&stack).await.unwrap().summary, "nothing to do");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_layer_is_told_while_an_image_is_pulled() {
+    let bench = Bench::new();
+    let (_, mut heard) = bench.reporter.subscribe();
+    bench.apply(&testing::stack()).await.unwrap();
+    let mut layers = Vec::new();
+    while let Ok(progress) = heard.try_recv() {
+        if let Some(v1::progress::Event::Pull(step)) = progress.event
+            && step.image.contains("tailscale")
+        {
+            layers.push((step.layer, step.status));
+        }
+    }
+    assert_eq!(
+        layers,
+        [
+            ("a1".to_owned(), "Downloading".to_owned()),
+            ("a1".to_owned(), "Pull complete".to_owned()),
+            ("b2".to_owned(), "Downloading".to_owned()),
+            ("b2".to_owned(), "Pull complete".to_owned()),
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_that_an_image_made_for_itself_goes_to_its_successor() {
+    let bench = Bench::new();
+    bench.apply(&testing::stack()).await.unwrap();
+    let nameless = "e".repeat(64);
+    bench.engine.tamper("omni-omni-1", |details| {
+        details.volumes.push(crate::stack::engine::VolumeUse {
+            name: "e".repeat(64),
+            target: "/var/lib/omni".to_owned(),
+        });
+    });
+    bench.apply(&with_newer_image("omni")).await.unwrap();
+    let omni = bench.engine.named("omni-omni-1").unwrap();
+    assert_eq!(omni.volumes[0].name, nameless);
+}
