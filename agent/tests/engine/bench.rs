@@ -210,7 +210,7 @@ pub(crate) async fn stack(bench: &Bench) -> v1::Stack {
         service.stop_grace_milliseconds = Some(200);
     }
     let sidecar = &mut stack.services[2];
-    sidecar.user = "0".to_owned();
+    "0".clone_into(&mut sidecar.user);
     sidecar.command = Some(words(&[
         "/bin/sh",
         "-c",
