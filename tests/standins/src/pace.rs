@@ -30,11 +30,9 @@ impl Pace {
         sleep(duration.mul_f64(self.factor)).await;
     }
 
-    /// A bound on something real: shortened with the pace, but never to nothing.
+    /// A bound on something real: shortened with the pace, but never below what a busy machine needs.
     pub fn bound(&self, duration: Duration) -> Duration {
-        duration
-            .mul_f64(self.factor)
-            .max(Duration::from_millis(300))
+        duration.mul_f64(self.factor).max(Duration::from_secs(3))
     }
 }
 

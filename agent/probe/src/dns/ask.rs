@@ -115,8 +115,15 @@ impl Search<'_> {
     }
 }
 
+/// Keeps the last trouble of each server; of two silences the longer one, since the second may be cut by the deadline.
 fn note(troubles: &mut Vec<(SocketAddr, Trouble)>, server: SocketAddr, trouble: Trouble) {
-    troubles.retain(|(known, _)| *known != server);
+    let before = troubles.iter().position(|(known, _)| *known == server);
+    let trouble = match (before.map(|at| troubles.remove(at).1), trouble) {
+        (Some(Trouble::Silent(first)), Trouble::Silent(second)) => {
+            Trouble::Silent(first.max(second))
+        }
+        (_, trouble) => trouble,
+    };
     troubles.push((server, trouble));
 }
 
@@ -231,6 +238,20 @@ mod tests {
             .unwrap_err();
         assert_eq!(fault.class, FailureClass::NameserverSilent);
         assert_eq!(fault.message, "no answer from 127.0.0.1 within 30 ms");
+    }
+
+    #[test]
+    fn of_two_silences_the_longer_one_is_told() {
+        let server = SocketAddr::from(([127, 0, 0, 1], 53));
+        let mut troubles = Vec::new();
+        for milliseconds in [2_000, 997] {
+            let silence = Trouble::Silent(Duration::from_millis(milliseconds));
+            note(&mut troubles, server, silence);
+        }
+        assert_eq!(
+            summary(&troubles).message,
+            "no answer from 127.0.0.1 within 2 s"
+        );
     }
 
     #[tokio::test]
