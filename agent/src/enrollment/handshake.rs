@@ -89,17 +89,17 @@ impl Enrollment {
         self.tokens.is_open(clock::now_milliseconds())
     }
 
-    /// Takes the caller's proof, and answers with the agent's and a signing request. Blocks.
+    /// Takes the caller's proof over the certificate that they were shown, and answers with the agent's and a signing
+    /// request. Blocks.
     pub fn begin(
         &self,
         proof: &v1::EnrollProof,
+        certificate: &[u8],
     ) -> Result<(v1::EnrollAnswer, Session), EnrollmentError> {
         let secret = {
             let _attempt = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
             self.tokens.attempt(clock::now_milliseconds())?
         };
-        let identity = self.identities.current();
-        let certificate = identity.leaf();
         if !secret.verify_caller(certificate, &proof.nonce, &proof.proof) {
             tracing::warn!(
                 "an enrolment was tried with a wrong proof, of at most {TOKEN_ATTEMPTS}"
@@ -192,7 +192,8 @@ mod tests {
             &self,
             secret: &EnrollmentSecret,
         ) -> Result<(v1::EnrollAnswer, Session), EnrollmentError> {
-            self.enrollment.begin(&self.proof(secret))
+            self.enrollment
+                .begin(&self.proof(secret), self.identities.current().leaf())
         }
 
         fn refused(&self, secret: &EnrollmentSecret) -> String {
@@ -224,7 +225,7 @@ mod tests {
         assert!(rig.enrollment.is_open());
         let before = rig.identities.current();
         let proof = rig.proof(&secret());
-        let (answer, session) = rig.enrollment.begin(&proof).unwrap();
+        let (answer, session) = rig.enrollment.begin(&proof, before.leaf()).unwrap();
         assert!(secret().verify_agent(before.leaf(), &proof.nonce, &answer.nonce, &answer.proof));
         assert_eq!(answer.roles, ["omni"]);
         session
@@ -291,7 +292,10 @@ mod tests {
         let proof = secret()
             .caller_proof(b"the certificate of somebody in the middle", &nonce)
             .to_vec();
-        let refused = rig.enrollment.begin(&v1::EnrollProof { nonce, proof });
+        let refused = rig.enrollment.begin(
+            &v1::EnrollProof { nonce, proof },
+            rig.identities.current().leaf(),
+        );
         assert!(matches!(refused, Err(EnrollmentError::WrongProof)));
     }
 

@@ -1,7 +1,7 @@
 //! Why an operation does not begin. Once it has begun, it ends in an outcome.
 
-use omni_scale_proto::id::{DeploymentId, OperationId};
-use omni_scale_proto::operation::Target;
+use omni_scale_proto::id::{DeploymentId, InvalidId, OperationId};
+use omni_scale_proto::operation::{InvalidOperation, Target};
 
 use crate::error::{Classified, Kind};
 use crate::lease::LeaseError;
@@ -21,6 +21,12 @@ pub enum OperationError {
         /// Whom this agent works for.
         serves: DeploymentId,
     },
+    /// The request carries no operation, or a malformed one.
+    #[error(transparent)]
+    Invalid(#[from] InvalidOperation),
+    /// An identifier in the request is malformed.
+    #[error(transparent)]
+    Id(#[from] InvalidId),
     /// The caller's lease is not in force.
     #[error(transparent)]
     Lease(#[from] LeaseError),
@@ -64,6 +70,7 @@ impl Classified for OperationError {
             Self::NotEnrolled | Self::OtherDeployment { .. } | Self::StaleGeneration { .. } => {
                 Kind::Stale
             }
+            Self::Invalid(_) | Self::Id(_) => Kind::Invalid,
             Self::Lease(error) => error.kind(),
             Self::Busy { .. } => Kind::Busy,
             Self::Stopping => Kind::Unavailable,

@@ -174,7 +174,7 @@ impl Operations {
         Work: FnOnce(Reporter) -> Ending + Send + 'static,
         Ending: Future<Output = Result<Done, Failure>> + Send + 'static,
     {
-        self.check_deployment(&operation)?;
+        self.check_deployment(operation.deployment)?;
         let _admission = self.inner.admissions.lock().await;
         if *self.stopping() {
             return Err(OperationError::Stopping);
@@ -225,16 +225,14 @@ impl Operations {
         }
     }
 
-    fn check_deployment(&self, operation: &Operation) -> Result<(), OperationError> {
+    /// Refuses callers that work for another deployment than this agent.
+    pub fn check_deployment(&self, asked: DeploymentId) -> Result<(), OperationError> {
         let serves = *self.inner.deployment.borrow();
         let serves = serves.ok_or(OperationError::NotEnrolled)?;
-        if serves == operation.deployment {
+        if serves == asked {
             return Ok(());
         }
-        Err(OperationError::OtherDeployment {
-            asked: operation.deployment,
-            serves,
-        })
+        Err(OperationError::OtherDeployment { asked, serves })
     }
 
     fn spawn<Work, Ending>(&self, started: &Started, deadline_seconds: u32, work: Work) -> Running

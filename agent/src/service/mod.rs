@@ -2,4 +2,5 @@
 
 pub mod checks;
 pub mod health;
+pub mod host;
 pub mod upload;

@@ -1,7 +1,20 @@
-//! What the check dispatcher asks of the parts that know the answer.
+//! Questions that have an answer: preflight checks and the gates of waves.
+//!
+//! Each kind of check is asked once by a small function; waiting and repeating are in one loop, in `run`. What only the
+//! stacks or the unit of a host know is asked through [`StackChecks`] and [`UnitChecks`].
+
+mod ask;
+mod host;
+mod run;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use omni_scale_probe::{ProbeReport, ProbeRequest};
+
+use crate::host_roots::HostRoots;
+use crate::secrets::Secrets;
+use crate::tailnet::Tailnet;
 use omni_scale_proto::id::{ServiceName, StackName};
 use omni_scale_proto::v1;
 
@@ -119,4 +132,30 @@ pub trait UnitChecks: Send + Sync {
     async fn unit_policy(&self, check: &v1::UnitPolicyCheck) -> Finding;
     /// systemd's version, for `Describe`. Absent: the bus does not answer.
     async fn systemd_version(&self) -> Option<String>;
+}
+
+/// Answers to checks: this host's own, and those of the parts that its roles have.
+pub struct Checks {
+    /// `None`: this host has no stacks.
+    pub stacks: Option<Arc<dyn StackChecks>>,
+    /// `None`: this host has no unit.
+    pub unit: Option<Arc<dyn UnitChecks>>,
+    /// The host's own node.
+    pub tailnet: Arc<dyn Tailnet>,
+    /// The host's secrets.
+    pub secrets: Arc<Secrets>,
+    /// Whom this host trusts.
+    pub roots: HostRoots,
+}
+
+impl Checks {
+    /// systemd's version. Absent: this host has no unit, or the bus does not answer.
+    pub async fn systemd_version(&self) -> Option<String> {
+        self.unit.as_ref()?.systemd_version().await
+    }
+
+    /// The Engine's versions. Absent: this host has no stacks, or the Engine does not answer.
+    pub async fn engine_version(&self) -> Option<v1::EngineVersion> {
+        self.stacks.as_ref()?.engine_version().await
+    }
 }
