@@ -9,6 +9,7 @@ pub mod document;
 pub mod exit;
 pub mod files;
 pub mod image;
+pub mod journal;
 pub mod pki;
 pub mod plan;
 pub mod render;

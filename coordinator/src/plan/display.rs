@@ -1,7 +1,7 @@
 //! A plan as text: a readable diff with reasons. No colours; each line says what it is, so that
 //! whoever prints it may colour it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use omni_scale_proto::effect::Effect;
 
@@ -126,7 +126,7 @@ fn wave_lines(wave: &PlannedWave, detail: Detail) -> Vec<Line> {
         let number = wave.gate.len();
         let plural = if number == 1 { "" } else { "s" };
         let joint = if first { ":" } else { "," };
-        title.push_str(&format!("{joint} {number} check{plural}"));
+        let _ = write!(title, "{joint} {number} check{plural}");
         return vec![line(0, LineKind::Wave, title)];
     }
     let mut lines = vec![line(0, LineKind::Wave, title)];

@@ -93,7 +93,7 @@ pub fn unit() -> v1::UnitConfiguration {
 
 fn stack() -> v1::Stack {
     let mut sidecar = service("omni-tailscale", "tailscale/tailscale:v1.102");
-    sidecar.network_mode = named_network("bridge");
+    sidecar.network_mode = Some(named_network("bridge"));
     sidecar.environment = vec![
         variable("TS_HOSTNAME", "omni"),
         variable("TS_STATE_DIR", "/var/lib/tailscale"),
@@ -153,9 +153,9 @@ fn sharer(name: &str, image: &str) -> v1::Service {
     }
 }
 
-fn named_network(name: &str) -> Option<v1::NetworkMode> {
+fn named_network(name: &str) -> v1::NetworkMode {
     let mode = Some(Mode::Named(name.to_owned()));
-    Some(v1::NetworkMode { mode })
+    v1::NetworkMode { mode }
 }
 
 fn after(name: &str, condition: v1::DependencyCondition) -> v1::Dependency {

@@ -1,6 +1,8 @@
 //! Scenarios: a deployment, what is there, and the plan that comes out, as text. Each is a file
 //! `scenarios/NAME.toml` beside its golden `scenarios/NAME.snap`, and one test.
 
+use std::fmt::Write as _;
+
 use omni_scale_proto::v1;
 use serde::Deserialize;
 
@@ -291,13 +293,13 @@ fn refusal_text(error: &PlanError) -> String {
     let mut text = format!("{}\n", crate::rollout::chain(error));
     if let PlanError::Refused { refusals } = error {
         for refusal in refusals {
-            text.push_str(&format!("- {refusal}\n"));
+            let _ = writeln!(text, "- {refusal}");
             if let Some(hint) = refusal.hint() {
-                text.push_str(&format!("  hint: {hint}\n"));
+                let _ = writeln!(text, "  hint: {hint}");
             }
         }
     }
-    text.push_str(&format!("exit code {}\n", error.exit().code()));
+    let _ = writeln!(text, "exit code {}", error.exit().code());
     text
 }
 

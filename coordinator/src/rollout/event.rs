@@ -1,6 +1,7 @@
 //! What happens in a rollout: the records of the journal, and what is told on the way.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use omni_scale_proto::id::{HostName, OperationId};
 use omni_scale_proto::v1;
@@ -202,6 +203,43 @@ pub enum Refusal {
     },
 }
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BasisChanged { deviations } => {
+                write!(formatter, "the hosts are not what the plan was built on")?;
+                deviations.iter().try_for_each(|one| {
+                    write!(
+                        formatter,
+                        "; on host `{}` the {} is {} and was {}",
+                        one.host, one.fact, one.found, one.planned
+                    )
+                })
+            }
+            Self::ChecksFailed { failed } => {
+                write!(formatter, "checks have not passed")?;
+                failed.iter().try_for_each(|one| {
+                    write!(
+                        formatter,
+                        "; on host `{}` {}: {}",
+                        one.host, one.title, one.summary
+                    )
+                })
+            }
+            Self::Locked { host, reason, .. } => {
+                write!(formatter, "host `{host}` is locked: {reason}")
+            }
+            Self::Unreachable { hosts } => {
+                write!(formatter, "hosts do not answer")?;
+                hosts
+                    .iter()
+                    .try_for_each(|(host, reason)| write!(formatter, "; `{host}`: {reason}"))
+            }
+            Self::NotAllowed { failure } => formatter.write_str(&failure.message),
+        }
+    }
+}
+
 /// Why a step, or an attempt at it, has failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -311,6 +349,17 @@ impl StepFailure {
             class: error.class(),
             message: chain(error),
             hint: error.hint().unwrap_or_default().to_owned(),
+            evidence: Vec::new(),
+            operation_spent: false,
+        }
+    }
+
+    /// What an operation has done could not be found out.
+    pub(super) const fn unknown(message: String) -> Self {
+        Self {
+            class: Class::Transient,
+            message,
+            hint: String::new(),
             evidence: Vec::new(),
             operation_spent: false,
         }

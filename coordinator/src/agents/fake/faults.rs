@@ -32,6 +32,8 @@ pub enum Call {
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
+    /// Nothing: this call is let through.
+    None,
     /// The request is never sent.
     Unreachable,
     /// The request arrives and has its effect; the reply is lost at once.

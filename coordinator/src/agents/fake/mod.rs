@@ -58,6 +58,8 @@ pub struct World {
     /// Every call, in order.
     pub log: Vec<(HostName, Call)>,
     script: Script,
+    /// Rises when a host's connections are cut: who waits for an answer loses it.
+    cuts: watch::Sender<BTreeMap<HostName, u64>>,
     began: Instant,
 }
 
@@ -112,6 +114,7 @@ impl FakeAgents {
             failing_checks: Vec::new(),
             log: Vec::new(),
             script: Script::default(),
+            cuts: watch::Sender::new(BTreeMap::new()),
             began: Instant::now(),
         };
         Self {
@@ -181,6 +184,15 @@ impl FakeAgents {
             times,
         };
         self.world().script.faults.push(scripted);
+    }
+
+    /// Cuts the connections to a host: whoever waits for an answer loses it.
+    pub fn cut(&self, host: &str) {
+        let host: HostName = host.parse().expect("tests use valid names");
+        let world = self.world();
+        world
+            .cuts
+            .send_modify(|cuts| *cuts.entry(host).or_default() += 1);
     }
 
     /// How often a call was made.
@@ -374,8 +386,12 @@ impl Seat {
         tried: &str,
         mut outcome: watch::Receiver<Option<v1::Outcome>>,
     ) -> Result<v1::Outcome, AgentError> {
-        let ended = outcome.wait_for(Option::is_some).await;
-        let ended = ended.ok().and_then(|outcome| outcome.clone());
+        let mut cuts = self.agents.world().cuts.subscribe();
+        let before = cuts.borrow().get(host).copied();
+        let ended = tokio::select! {
+            ended = outcome.wait_for(Option::is_some) => ended.ok().and_then(|outcome| outcome.clone()),
+            _ = cuts.wait_for(|cuts| cuts.get(host).copied() != before) => None,
+        };
         if self.dead.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
@@ -542,7 +558,7 @@ impl Agents for Seat {
             let mut failing = world.failing_checks.iter();
             if failing.any(|start| check.check_id.starts_with(start)) {
                 report.set_status(v1::CheckStatus::Failed);
-                report.summary = "it is broken".to_owned();
+                "it is broken".clone_into(&mut report.summary);
             }
             reports(report.clone());
             report

@@ -1,0 +1,143 @@
+use super::*;
+use crate::agents::fake::{Call, Fault, LEASE_TIME_TO_LIVE};
+use crate::rollout::Refusal;
+
+/// Runs a rollout, and something beside it after some seconds.
+async fn meanwhile(
+    after: u64,
+    happens: impl AsyncFnOnce(FakeAgents),
+) -> (RolloutResult, Desk, FakeAgents) {
+    let (desired, agents) = fresh();
+    let desk = Desk::new("ada@desk", &agents);
+    let journal = desk.begin(desk.plan(&desired).await, FIRST);
+    let beside = agents.clone();
+    let (end, ()) = tokio::join!(desk.drive(journal, None), async move {
+        tokio::time::sleep(Duration::from_secs(after)).await;
+        happens(beside).await;
+    });
+    (end.result(), desk, agents)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_of_two_coordinators_is_told_who_holds_the_lease() {
+    let (desired, agents) = fresh();
+    let bob = Desk::new("bob@laptop", &agents);
+    let bobs_plan = bob.plan(&desired).await;
+    let (result, ..) = {
+        let ada = Desk::new("ada@desk", &agents);
+        let journal = ada.begin(ada.plan(&desired).await, FIRST);
+        let (end, ()) = tokio::join!(ada.drive(journal, None), async {
+            tokio::time::sleep(Duration::from_secs(7)).await;
+            let refused = bob.apply(bobs_plan.clone()).await;
+            assert_eq!(refused.exit().code(), 7);
+            let RolloutResult::Refused(Refusal::Locked { host, holder, .. }) = refused else {
+                panic!("{refused:?}");
+            };
+            let holder = holder.unwrap();
+            assert_eq!((host.as_str(), holder.holder.as_str()), ("idp", "ada@desk"));
+            assert!(holder.since_milliseconds > 0);
+            let remaining = Duration::from_millis(holder.remaining_milliseconds.into());
+            assert!(remaining > Duration::ZERO && remaining <= LEASE_TIME_TO_LIVE);
+        });
+        (end.result(), ada)
+    };
+    assert_eq!(result, RolloutResult::Done { changed: true });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_waits_for_the_lease_refuses_what_has_changed_meanwhile() {
+    let (desired, agents) = fresh();
+    let mut bob = Desk::new("bob@laptop", &agents);
+    bob.lease_wait = Duration::from_secs(600);
+    let bobs_plan = bob.plan(&desired).await;
+    let ada = Desk::new("ada@desk", &agents);
+    let journal = ada.begin(ada.plan(&desired).await, FIRST);
+    let (end, refused) = tokio::join!(ada.drive(journal, None), async {
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        bob.apply(bobs_plan).await
+    });
+    assert_eq!(end.result(), RolloutResult::Done { changed: true });
+    let RolloutResult::Refused(Refusal::BasisChanged { deviations }) = &refused else {
+        panic!("{refused:?}");
+    };
+    assert!(
+        deviations
+            .iter()
+            .any(|one| one.fact == "generation of stack/omni")
+    );
+    assert_eq!(refused.exit().code(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_are_taken_on_all_hosts_or_on_none() {
+    let (desired, agents) = fresh();
+    let desk = Desk::new("ada@desk", &agents);
+    let plan = desk.plan(&desired).await;
+    agents.world().host("omni").lease_to("eve@desk", "another");
+    let result = desk.apply(plan).await;
+    assert_eq!(result.exit().code(), 7, "{result:?}");
+    assert!(agents.world().host("idp").current_lease().is_none());
+    assert_eq!(agents.calls("idp", Call::Apply), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_somebody_took_stops_the_rollout_before_its_next_act() {
+    let (result, desk, agents) = meanwhile(7, async |agents: FakeAgents| {
+        agents.world().host("omni").lease_to("eve@desk", "another");
+    })
+    .await;
+    let RolloutResult::LeaseLost { host, holder } = &result else {
+        panic!("{result:?}");
+    };
+    assert_eq!(result.exit().code(), 7);
+    assert_eq!(host.as_str(), "omni");
+    assert_eq!(holder.as_ref().unwrap().holder, "eve@desk");
+    let applies = agents.calls("omni", Call::Apply);
+    assert!(applies <= 2, "{applies}");
+    tokio::time::sleep(LEASE_TIME_TO_LIVE).await;
+    assert_eq!(desk.resume().await, RolloutResult::Done { changed: true });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_ran_out_while_its_host_was_away_is_taken_again() {
+    let (desired, agents) = fresh();
+    let (want, _) = undisturbed(&desired, &agents).await;
+    let (result, _, agents) = meanwhile(7, async |agents: FakeAgents| {
+        agents.world().host("omni").reachable = false;
+        agents.cut("omni");
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        agents.world().host("omni").reachable = true;
+    })
+    .await;
+    assert_eq!(result, RolloutResult::Done { changed: true });
+    assert_eq!(agents.portrait(), want);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_somebody_had_in_between_is_lost() {
+    let (result, ..) = meanwhile(7, async |agents: FakeAgents| {
+        agents.world().host("omni").reachable = false;
+        agents.cut("omni");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        agents.world().host("omni").lease_to("eve@desk", "another");
+        agents.world().host("omni").lease = None;
+        agents.world().host("omni").reachable = true;
+    })
+    .await;
+    assert!(
+        matches!(result, RolloutResult::LeaseLost { .. }),
+        "{result:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreachable_host_refuses_before_anything_is_done() {
+    let (desired, agents) = fresh();
+    let desk = Desk::new("ada@desk", &agents);
+    let plan = desk.plan(&desired).await;
+    agents.script("omni", Call::AcquireLease, Fault::Unreachable, 1);
+    let result = desk.apply(plan).await;
+    assert_eq!(result.exit().code(), 8, "{result:?}");
+    assert!(agents.world().host("idp").current_lease().is_none());
+    assert_eq!(agents.calls("idp", Call::Apply), 0);
+}

@@ -1,0 +1,1 @@
+//! Every phase and state against every event, and what holds of every story.
