@@ -4,6 +4,7 @@
 //! [`secrets`] keeps the values that never leave it.
 
 pub mod artifact;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod enrollment;
@@ -15,6 +16,7 @@ pub mod lease;
 pub mod ledger;
 pub mod notify;
 pub mod operation;
+pub mod run;
 pub mod secrets;
 pub mod server;
 pub mod service;

@@ -6,6 +6,7 @@
 mod backoff;
 mod error;
 mod job;
+mod own;
 mod properties;
 mod proxy;
 #[cfg(test)]
@@ -13,6 +14,8 @@ mod stand_in;
 #[cfg(test)]
 mod tests;
 mod watch;
+
+pub use own::{OwnUnitError, reload_and_restart};
 
 use std::fmt;
 use std::sync::Arc;

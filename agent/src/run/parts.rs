@@ -1,0 +1,81 @@
+//! What the daemon is made of, on this host with these roles.
+
+use std::sync::Arc;
+
+use omni_scale_proto::role::HostRole;
+use tonic::service::Routes;
+use tracing::info;
+
+use super::RunError;
+use crate::config::{self, Config, Paths};
+use crate::enrollment::TokenFile;
+use crate::files;
+use crate::identity::IdentityStore;
+use crate::lease::Leases;
+use crate::ledger::Ledger;
+use crate::operation::Operations;
+use crate::secrets::Secrets;
+use crate::service::health::{HealthService, HealthSource};
+use crate::tailnet::{LocalApi, Tailnet, TailnetHealth};
+
+/// Everything that lives as long as the daemon.
+pub(super) struct Parts {
+    pub(super) identities: Arc<IdentityStore>,
+    pub(super) tokens: TokenFile,
+    pub(super) operations: Operations,
+    pub(super) tailnet: Arc<dyn Tailnet>,
+    config: Config,
+    leases: Arc<Leases>,
+    secrets: Arc<Secrets>,
+    paths: Paths,
+}
+
+impl Parts {
+    /// Reads what is on the disk. Asks no other daemon anything.
+    pub(super) fn open(paths: &Paths) -> Result<Self, RunError> {
+        let config = config::load(&paths.configuration)?;
+        files::create_directory(&paths.state, 0o700)?;
+        let identities = Arc::new(IdentityStore::open(&paths.identity)?);
+        let ledger = Arc::new(Ledger::open(&paths.ledger)?);
+        let secrets = Arc::new(Secrets::open(&paths.secrets)?);
+        let leases = Arc::new(Leases::new(ledger.clone()));
+        let operations = Operations::new(
+            ledger,
+            leases.clone(),
+            secrets.clone(),
+            identities.deployment(),
+        );
+        let tailnet: Arc<dyn Tailnet> = Arc::new(LocalApi::new(&config.sockets.tailscaled));
+        info!(roles = ?config.roles, "read agent.toml");
+        Ok(Self {
+            tokens: TokenFile::in_directory(&paths.identity),
+            identities,
+            operations,
+            tailnet,
+            config,
+            leases,
+            secrets,
+            paths: paths.clone(),
+        })
+    }
+
+    /// All services of this host.
+    pub(super) fn routes(&self) -> Routes {
+        let mut health: Vec<Arc<dyn HealthSource>> =
+            vec![Arc::new(TailnetHealth::new(self.tailnet.clone()))];
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(omni_scale_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()
+            .expect("the checked-in descriptors are sound");
+        let _ = (
+            &mut health,
+            &self.leases,
+            &self.secrets,
+            &self.paths,
+            HostRole::Tsidp,
+            &self.config,
+        );
+        Routes::new(reflection).add_service(HealthService::server(health))
+    }
+}

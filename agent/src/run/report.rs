@@ -1,0 +1,78 @@
+//! The line that `systemctl status` shows.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::identity::Identity;
+use crate::notify::Notifier;
+use crate::operation::{Activity, Operations};
+use crate::server::listen::Listening;
+
+/// Keeps the line current for ever.
+pub(super) async fn report(
+    notifier: Arc<Notifier>,
+    mut listening: watch::Receiver<Listening>,
+    mut identity: watch::Receiver<Arc<Identity>>,
+    operations: Operations,
+) {
+    loop {
+        let changes = operations.changes();
+        let enrolled = identity.borrow_and_update().enrolled.is_some();
+        notifier.status(&line(
+            &listening.borrow_and_update(),
+            enrolled,
+            &operations.activities(),
+        ));
+        tokio::select! {
+            changed = listening.changed() => if changed.is_err() { return },
+            changed = identity.changed() => if changed.is_err() { return },
+            () = changes => {}
+        }
+    }
+}
+
+fn line(listening: &Listening, enrolled: bool, activities: &[Activity]) -> String {
+    let mut line = match listening {
+        Listening::WaitingForAddress => "waiting for a tailnet address".to_owned(),
+        Listening::Failed { address, reason } => format!("cannot listen on {address}: {reason}"),
+        Listening::On(address) if enrolled => format!("serving {address}"),
+        Listening::On(address) => format!("not enrolled; serving only enrolment on {address}"),
+    };
+    for activity in activities {
+        let short: String = activity.operation.as_str().chars().take(12).collect();
+        line.push_str(&format!(
+            ", {} {} (operation {short})",
+            activity.action, activity.target
+        ));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use omni_scale_proto::operation::{Target, random_operation_id};
+
+    #[test]
+    fn the_line_says_what_is_served_and_done() {
+        let on = Listening::On(([100, 64, 0, 3], 7443).into());
+        let activity = Activity {
+            target: Target::Stack("omni".parse().unwrap()),
+            action: "apply".to_owned(),
+            operation: random_operation_id([0xab; 32]),
+        };
+        assert_eq!(
+            line(&on, true, &[activity]),
+            "serving 100.64.0.3:7443, apply stack/omni (operation abababababab)"
+        );
+        assert_eq!(
+            line(&on, false, &[]),
+            "not enrolled; serving only enrolment on 100.64.0.3:7443"
+        );
+        assert_eq!(
+            line(&Listening::WaitingForAddress, true, &[]),
+            "waiting for a tailnet address"
+        );
+    }
+}
