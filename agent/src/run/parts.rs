@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use omni_scale_proto::role::HostRole;
 use tonic::service::Routes;
 use tracing::info;
 
 use super::RunError;
 use crate::config::{self, Config, Paths};
-use crate::enrollment::TokenFile;
+use crate::enrollment::{self, Enrollment, TokenFile};
 use crate::files;
+use crate::host_roots::HostRoots;
 use crate::identity::IdentityStore;
 use crate::lease::Leases;
 use crate::ledger::Ledger;
 use crate::operation::Operations;
 use crate::secrets::Secrets;
+use crate::service::checks::Checks;
 use crate::service::health::{HealthService, HealthSource};
+use crate::service::host::{self, Host};
 use crate::tailnet::{LocalApi, Tailnet, TailnetHealth};
 
 /// Everything that lives as long as the daemon.
@@ -61,21 +63,44 @@ impl Parts {
 
     /// All services of this host.
     pub(super) fn routes(&self) -> Routes {
-        let mut health: Vec<Arc<dyn HealthSource>> =
+        let health: Vec<Arc<dyn HealthSource>> =
             vec![Arc::new(TailnetHealth::new(self.tailnet.clone()))];
+        let checks = Checks {
+            roots: HostRoots::in_file(self.paths.host_roots.clone()),
+            secrets: self.secrets.clone(),
+            tailnet: self.tailnet.clone(),
+            stacks: None,
+            unit: None,
+        };
+        let facts = host::HostFacts::read(&self.paths, self.config.roles.clone());
+        let enrollment_facts = enrollment::HostFacts {
+            machine_id: facts.machine_id.clone(),
+            roles: self.config.roles.clone(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let enrollment = Enrollment::new(
+            self.identities.clone(),
+            self.tokens.clone(),
+            enrollment_facts,
+        );
+        let host = Host {
+            identities: self.identities.clone(),
+            enrollment: Arc::new(enrollment),
+            leases: self.leases.clone(),
+            operations: self.operations.clone(),
+            secrets: self.secrets.clone(),
+            tailnet: self.tailnet.clone(),
+            checks: Arc::new(checks),
+            uploads: None,
+            facts,
+        };
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(omni_scale_proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()
             .expect("the checked-in descriptors are sound");
-        let _ = (
-            &mut health,
-            &self.leases,
-            &self.secrets,
-            &self.paths,
-            HostRole::Tsidp,
-            &self.config,
-        );
-        Routes::new(reflection).add_service(HealthService::server(health))
+        Routes::new(reflection)
+            .add_service(HealthService::server(health))
+            .add_service(host.server())
     }
 }
