@@ -68,7 +68,7 @@ impl Paths {
             identity: state.join("identity"),
             stacks: state.join("stacks"),
             unit: state.join("unit"),
-            tailnet: state.join("tailnet.json"),
+            tailnet: state.join("tailnet-address"),
             artifacts: artifacts.to_owned(),
             probe: PathBuf::from("/usr/lib/omni-scale/omni-scale-probe"),
             docker_drop_in: PathBuf::from(
