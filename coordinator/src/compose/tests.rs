@@ -138,7 +138,7 @@ fn the_project_must_be_named() {
 
 #[test]
 fn profiles_choose_services_and_what_they_use() {
-    let text = "name: t\nservices:\n  a: {image: i}\n  b: {image: i, profiles: [extra], volumes: ['v:/v']}\nvolumes: {v: }\n";
+    let text = "name: t\nservices:\n  a: {image: i}\n  b: {image: i, profiles: [extra], volumes: ['vv:/v']}\nvolumes: {vv: }\n";
     let plain = stack(text);
     assert_eq!((plain.services.len(), plain.volumes.len()), (1, 0));
     let files = BTreeMap::from([("/x/compose.yaml", text)]);

@@ -215,6 +215,13 @@ impl<'r> Builder<'r> {
                         self.report.add(&key.location, "a key must be text");
                         return Ok(None);
                     };
+                    if scalar.kind != ScalarKind::Text {
+                        self.report.add_with_hint(
+                            &key.location,
+                            "a key must be text",
+                            "put it in quotes",
+                        );
+                    }
                     if scalar.text == "<<" {
                         merged.push(node);
                     } else if let Some(first) =
@@ -368,6 +375,13 @@ mod tests {
             ]);
         }
         assert!(problems(&text).contains("too large"));
+    }
+
+    #[test]
+    fn keys_are_text() {
+        assert!(problems("true: x\n").contains("a key must be text\n  hint: put it in quotes"));
+        assert!(problems("[a]: x\n").contains("a key must be text"));
+        assert!(parse("f.yaml", "'1': x\nyes: y\n").is_ok());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use omni_scale_proto::v1::{File, SecretEncoding};
 use super::super::entries::integer;
 use super::super::placeholder;
 use super::super::resources::Resources;
-use crate::document::{Content, Fields, Node, Scalar};
+use crate::document::{Content, Fields, Node, Scalar, ScalarKind};
 
 /// What Docker Compose gives a config that names no mode.
 const DEFAULT_MODE: u32 = 0o444;
@@ -56,14 +56,15 @@ fn read_one(resources: &Resources, fields: &Fields<'_>, node: &Node) -> Option<F
     Some(file)
 }
 
-/// Permission bits. YAML 1.1 reads `0440` as octal, YAML 1.2 `0o440`; a number without a zero
-/// before it would be a decimal one, which nobody means.
+/// Permission bits. YAML 1.1 reads `0440` as octal, YAML 1.2 `0o440`. A number without a zero before
+/// it is a decimal one, and Docker Compose takes quoted digits for that too; nobody means either.
 fn mode(node: &Node, fields: &Fields<'_>) -> Option<u32> {
     let digits = match &node.content {
-        Content::Scalar(Scalar { text, .. }) => {
-            text.strip_prefix("0o").or_else(|| text.strip_prefix('0'))
-        }
-        Content::Sequence(_) | Content::Mapping(_) => None,
+        Content::Scalar(Scalar {
+            text,
+            kind: ScalarKind::Integer,
+        }) => text.strip_prefix("0o").or_else(|| text.strip_prefix('0')),
+        _ => None,
     };
     let mode = digits
         .and_then(|digits| u32::from_str_radix(digits, 8).ok())
@@ -71,7 +72,7 @@ fn mode(node: &Node, fields: &Fields<'_>) -> Option<u32> {
     if mode.is_none() {
         fields.report().add_with_hint(
             &node.location,
-            "a mode is octal, with a zero before it",
+            "a mode is an octal number, with a zero before it and without quotes",
             "for example `0440`",
         );
     }

@@ -67,6 +67,13 @@ fn short(resources: &Resources, fields: &Fields<'_>, node: &Node) -> Option<Moun
             ),
         }
     }
+    if source.len() == 1 && source.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        report.add_with_hint(
+            &node.location,
+            format!("Docker Compose takes `{source}:` for a Windows drive"),
+            "give the volume a name of two letters or more, or write its mount by keys",
+        );
+    }
     let source = if source.starts_with(['.', '/', '~']) {
         bind(fields, source, &node.location)?
     } else {
