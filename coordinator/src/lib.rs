@@ -2,6 +2,7 @@
 //! shows it, and runs exactly it.
 
 pub mod agents;
+pub mod arguments;
 pub mod compose;
 pub mod config;
 pub mod deployment;
@@ -10,6 +11,7 @@ pub mod exit;
 pub mod files;
 pub mod image;
 pub mod journal;
+pub mod output;
 pub mod pki;
 pub mod plan;
 pub mod render;

@@ -10,6 +10,8 @@ pub struct Environment {
     pub config_home: Option<PathBuf>,
     /// Where state lives: `$XDG_STATE_HOME`, or `~/.local/state`. None: neither is known.
     pub state_home: Option<PathBuf>,
+    /// The login name: `$USER`. None: it is not known.
+    pub user: Option<String>,
     /// `NO_COLOR` is set and not empty (<https://no-color.org>).
     pub no_color: bool,
     /// `TERM` is `dumb` or not set: the terminal cannot move its cursor.
@@ -46,6 +48,7 @@ impl Environment {
         Self {
             config_home: absolute("XDG_CONFIG_HOME").or_else(|| below_home(".config")),
             state_home: absolute("XDG_STATE_HOME").or_else(|| below_home(".local/state")),
+            user: set("USER").and_then(|user| user.into_string().ok()),
             no_color: set("NO_COLOR").is_some(),
             dumb_terminal: set("TERM").is_none_or(|term| term == "dumb"),
             machine,

@@ -1,0 +1,43 @@
+//! `plan`, `apply`, `resume`, `abort`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Options of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// Write the plan to a file for `omni-scale apply FILE`.
+    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Also remove containers of the stack that no service names any more. Volumes stay.
+    #[arg(long)]
+    pub remove_orphans: bool,
+}
+
+/// Options of `apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArguments {
+    /// A plan that `omni-scale plan -o` wrote.
+    pub plan: Option<PathBuf>,
+    /// Do not ask.
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+    /// Also remove containers of the stack that no service names any more. Volumes stay.
+    #[arg(long, conflicts_with = "plan")]
+    pub remove_orphans: bool,
+}
+
+/// Options of `resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArguments {
+    /// The rollout. Without it: the only one that stands still.
+    pub rollout: Option<String>,
+}
+
+/// Options of `abort`.
+#[derive(Debug, Args)]
+pub struct AbortArguments {
+    /// The rollout. Without it: the only one that stands still.
+    pub rollout: Option<String>,
+}
