@@ -62,11 +62,13 @@ pub struct GlobalArguments {
         default_value = "deployment.yaml"
     )]
     pub deployment: PathBuf,
-    /// How results are printed. The JSON forms are stable and carry a version.
+    /// How results are printed: `human` or `json`. The JSON forms are stable and carry a version.
     #[arg(long, global = true, value_name = "FORM", default_value = "human")]
+    #[arg(hide_possible_values = true)]
     pub output: Form,
-    /// When to use colours. `NO_COLOR` counts as `never` unless this option is given.
+    /// When to use colours: `auto`, `always` or `never`. With `auto`, `NO_COLOR` is kept.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(hide_possible_values = true)]
     pub color: ColorChoice,
     /// Say more on standard error; twice for everything.
     #[arg(short, long, global = true, action = ArgAction::Count)]

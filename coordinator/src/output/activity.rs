@@ -43,11 +43,11 @@ impl<'a> Activity<'a> {
         let text = format!("{place}: {what}");
         match self.output.live() {
             Some(live) => {
-                let line = shown
+                let spinner = shown
                     .waits
                     .entry(place.to_owned())
-                    .or_insert_with(|| live.add(spinner()));
-                line.set_message(text);
+                    .or_insert_with(|| live.add(new_spinner()));
+                spinner.set_message(text);
             }
             None => self.say_once(&mut shown, place, &text),
         }
@@ -135,7 +135,7 @@ fn is_over(status: &str) -> bool {
         || status.starts_with("Status:")
 }
 
-fn spinner() -> ProgressBar {
+fn new_spinner() -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_style(
         ProgressStyle::with_template("{spinner} {msg} ({elapsed})").expect("the template is right"),
     );
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn both_templates_can_be_read() {
-        spinner().finish_and_clear();
+        new_spinner().finish_and_clear();
         layer().finish_and_clear();
     }
 }

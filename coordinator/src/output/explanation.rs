@@ -95,7 +95,14 @@ impl Explanation {
         if explanation.causes.first() == Some(&explanation.message) {
             explanation.causes.remove(0);
         }
+        // A context is not itself in the chain of causes.
         let mut known = false;
+        if let Some(stop) = error.downcast_ref::<Stop>() {
+            explanation.hints.extend(stop.hint.clone());
+            explanation.evidence.extend(stop.evidence.iter().cloned());
+            explanation.exit = stop.exit;
+            known = true;
+        }
         for cause in error.chain() {
             if let Some(exit) = explanation.look_at(cause) {
                 if !known {
@@ -109,11 +116,7 @@ impl Explanation {
 
     /// Takes what is known of one error; returns how the program should end because of it.
     fn look_at(&mut self, error: &(dyn Error + 'static)) -> Option<Exit> {
-        if let Some(stop) = error.downcast_ref::<Stop>() {
-            self.hints.extend(stop.hint.clone());
-            self.evidence.extend(stop.evidence.iter().cloned());
-            Some(stop.exit)
-        } else if let Some(error) = error.downcast_ref::<AgentError>() {
+        if let Some(error) = error.downcast_ref::<AgentError>() {
             self.hints.extend(error.hint().map(ToOwned::to_owned));
             Some(exit_of_agent_error(error))
         } else if let Some(Unconnected(error)) = error.downcast_ref::<Unconnected>() {
@@ -130,8 +133,11 @@ impl Explanation {
             Some(Exit::Usage)
         } else if let Some(error) = error.downcast_ref::<PlanError>() {
             if let PlanError::Refused { refusals } = error {
-                self.evidence
-                    .extend(refusals.iter().map(|refusal| format!("- {refusal}")));
+                for refusal in refusals {
+                    self.evidence.push(format!("- {refusal}"));
+                    let hint = refusal.hint().map(|hint| format!("  hint: {hint}"));
+                    self.evidence.extend(hint);
+                }
             }
             Some(error.exit())
         } else if error.is::<PlanFileError>()

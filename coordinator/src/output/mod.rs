@@ -10,6 +10,7 @@
 mod activity;
 mod explanation;
 mod format;
+mod logging;
 mod style;
 mod table;
 
@@ -20,11 +21,12 @@ use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::MultiProgress;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub use activity::Activity;
 pub use explanation::{Explanation, Stop};
 pub use format::{age, date, span};
+pub use logging::start_logging;
 pub use style::Style;
 pub use table::{Cell, Table};
 
@@ -139,7 +141,7 @@ impl Output {
     }
 
     /// Data for programs, on standard output: `{"version":1,"KEY":…}`.
-    pub fn json(&self, key: &str, value: Value) -> io::Result<()> {
+    pub fn json(&self, key: &str, value: &Value) -> io::Result<()> {
         self.data(&versioned(key, value))
     }
 
@@ -180,7 +182,7 @@ impl Output {
             return explanation.exit;
         }
         if self.is_json() {
-            self.say(&versioned("error", explanation.to_json()));
+            self.say(&versioned("error", &explanation.to_json()));
         } else {
             for line in explanation.lines(self.surface.color_errors) {
                 self.say(&line);
@@ -227,14 +229,15 @@ impl std::fmt::Debug for Output {
     }
 }
 
-fn versioned(key: &str, value: Value) -> String {
-    let mut object = json!({ "version": JSON_VERSION });
-    object[key] = value;
-    object.to_string()
+/// serde_json sorts keys; whoever reads this wants to see the version before the rest.
+fn versioned(key: &str, value: &Value) -> String {
+    format!(r#"{{"version":{JSON_VERSION},"{key}":{value}}}"#)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn environment(no_color: bool) -> Environment {
@@ -275,6 +278,6 @@ mod tests {
 
     #[test]
     fn json_forms_carry_their_version_first() {
-        assert_eq!(versioned("plan", json!([])), r#"{"version":1,"plan":[]}"#);
+        assert_eq!(versioned("plan", &json!([])), r#"{"version":1,"plan":[]}"#);
     }
 }

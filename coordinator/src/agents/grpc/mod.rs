@@ -10,6 +10,7 @@ mod administration;
 mod connection;
 mod dial;
 mod enrollment;
+mod health;
 mod port;
 mod status;
 mod stream;
@@ -32,6 +33,7 @@ pub use dial::{DialError, Resolve, SystemResolver, Unconnected};
 pub use enrollment::{
     Enrolled, EnrollmentAnswer, EnrollmentError, EnrollmentSession, FixedAddress,
 };
+pub use health::Health;
 pub use stream::{Changes, Log, LogSource};
 pub use tls::TlsError;
 pub use upload::{Upload, UploadError};
