@@ -236,10 +236,7 @@ pub(super) fn desired(deployment: &Deployment) -> anyhow::Result<Desired> {
 }
 
 /// A host of the deployment.
-pub(super) fn known_host(
-    deployment: &Deployment,
-    host: &HostName,
-) -> anyhow::Result<()> {
+pub(super) fn known_host(deployment: &Deployment, host: &HostName) -> anyhow::Result<()> {
     if deployment.hosts.contains_key(host) {
         return Ok(());
     }

@@ -10,6 +10,7 @@ mod logs;
 mod operator;
 mod plan;
 mod renew;
+mod rollout;
 mod secret;
 mod single;
 mod status;
@@ -52,8 +53,9 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Renew(arguments) => renew::run(context, arguments).await,
         Command::Completions(arguments) => documents::completions::<Arguments>(context, &arguments),
         Command::Manual(arguments) => documents::manual::<Arguments>(context, &arguments),
-        Command::Apply(_) | Command::Resume(_) | Command::Abort(_) | Command::Eject(_) => {
-            anyhow::bail!("not there yet")
-        }
+        Command::Apply(arguments) => rollout::apply(context, arguments).await,
+        Command::Resume(arguments) => rollout::resume(context, arguments).await,
+        Command::Abort(arguments) => rollout::abort(context, arguments).await,
+        Command::Eject(_) => anyhow::bail!("not there yet"),
     }
 }

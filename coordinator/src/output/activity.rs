@@ -62,6 +62,15 @@ impl<'a> Activity<'a> {
         shown.said.remove(place);
     }
 
+    /// Nothing is waited for any more.
+    pub fn settle_all(&self) {
+        let mut shown = self.shown();
+        for line in shown.waits.values().chain(shown.layers.values()) {
+            line.finish_and_clear();
+        }
+        *shown = Shown::default();
+    }
+
     /// An operation tells how far it is.
     pub fn progress(&self, place: &str, progress: &v1::Progress) {
         match &progress.event {
@@ -119,10 +128,7 @@ impl<'a> Activity<'a> {
 
 impl Drop for Activity<'_> {
     fn drop(&mut self) {
-        let shown = self.shown();
-        for line in shown.waits.values().chain(shown.layers.values()) {
-            line.finish_and_clear();
-        }
+        self.settle_all();
     }
 }
 

@@ -11,6 +11,7 @@ mod activity;
 mod explanation;
 mod format;
 mod logging;
+mod rollout;
 mod style;
 mod table;
 
@@ -27,6 +28,7 @@ pub use activity::Activity;
 pub use explanation::{Explanation, Stop};
 pub use format::{age, date, span};
 pub use logging::start_logging;
+pub use rollout::{RolloutDisplay, explain, result_json};
 pub use style::Style;
 pub use table::{Cell, Table};
 
@@ -181,6 +183,12 @@ impl Output {
         if explanation.silent {
             return explanation.exit;
         }
+        self.explain(&explanation);
+        explanation.exit
+    }
+
+    /// What an error means, on standard error.
+    pub fn explain(&self, explanation: &Explanation) {
         if self.is_json() {
             self.say(&versioned("error", &explanation.to_json()));
         } else {
@@ -188,7 +196,6 @@ impl Output {
                 self.say(&line);
             }
         }
-        explanation.exit
     }
 
     /// Text in a style, when standard output has colours.

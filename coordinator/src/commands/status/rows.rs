@@ -418,6 +418,7 @@ mod tests {
 
     #[test]
     fn a_unit_is_healthy_when_its_own_answer_was_seen() {
+        use v1::VerificationStatus as Status;
         let unit = |active_state: &str, status: v1::VerificationStatus| {
             let mut view = view();
             view.unit = Some(Seen::Known(v1::UnitObservation {
@@ -431,7 +432,6 @@ mod tests {
             }));
             rows(&[view])[2].state
         };
-        use v1::VerificationStatus as Status;
         assert_eq!(unit("active", Status::Passed), State::Good);
         assert_eq!(unit("active", Status::Unknown), State::Attention);
         assert_eq!(unit("active", Status::Failed), State::Bad);

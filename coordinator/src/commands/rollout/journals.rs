@@ -1,0 +1,87 @@
+//! The journals of a deployment on this machine, and who may write them.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use omni_scale_proto::id::DeploymentId;
+
+use crate::commands::Context;
+use crate::exit::Exit;
+use crate::journal::{
+    JournalDirectory, JournalFiles, JournalLock, LockError, LockHolder, RolloutId, Story, list,
+    read,
+};
+use crate::output::{Stop, date};
+
+/// The journals of one deployment.
+pub(super) struct Journals {
+    files: Arc<dyn JournalFiles>,
+    deployment: DeploymentId,
+}
+
+impl Journals {
+    /// Opens their directory, and makes it when it is not there.
+    pub(super) fn open(context: &Context, deployment: DeploymentId) -> anyhow::Result<Self> {
+        let path = context.directories(deployment)?.state.join("rollouts");
+        Ok(Self {
+            files: Arc::new(JournalDirectory::open(path)?),
+            deployment,
+        })
+    }
+
+    /// Takes the right to write; only one process on this machine has it.
+    pub(super) fn lock(&self, context: &Context, by: &str) -> anyhow::Result<JournalLock> {
+        let holder = LockHolder {
+            by: by.to_owned(),
+            process: std::process::id(),
+            since: context.clock.now_milliseconds(),
+        };
+        JournalLock::take(Arc::clone(&self.files), &holder).map_err(|error| match error {
+            LockError::Held { ref holder } => {
+                let mut stop = Stop::new(Exit::Locked, error.to_string());
+                if let Some(holder) = holder {
+                    let since = date(holder.since);
+                    stop = stop.hint(format!(
+                        "process {} of {} has been at it since {since}; wait for it, or stop it",
+                        holder.process, holder.by
+                    ));
+                }
+                stop.into()
+            }
+            LockError::File { .. } => error.into(),
+        })
+    }
+
+    /// Rollouts that have begun and not ended, oldest first.
+    pub(super) fn unfinished(&self) -> anyhow::Result<Vec<Story>> {
+        let rollouts =
+            list(self.files.as_ref(), self.deployment).context("could not look at the journals")?;
+        let stories = rollouts
+            .into_iter()
+            .filter_map(|(rollout, _)| read(self.files.as_ref(), self.deployment, rollout).ok());
+        Ok(stories
+            .filter(|story| !story.state.phase().is_end())
+            .collect())
+    }
+
+    /// The rollout that is meant: the named one, or the only one that has not ended.
+    pub(super) fn find(&self, named: Option<&str>) -> anyhow::Result<Option<Story>> {
+        if let Some(named) = named {
+            let rollout: RolloutId = named
+                .parse()
+                .with_context(|| Stop::new(Exit::Usage, "no such rollout"))?;
+            return Ok(Some(read(self.files.as_ref(), self.deployment, rollout)?));
+        }
+        let mut unfinished = self.unfinished()?;
+        if unfinished.len() > 1 {
+            let stop = Stop::new(Exit::Usage, "several rollouts stand still; name one");
+            let lines = unfinished.iter().map(|story| {
+                let header = &story.header;
+                let phase = story.state.phase().word();
+                format!("- {} of {}, {phase}", header.rollout, date(header.created))
+            });
+            return Err(stop.evidence(lines).into());
+        }
+        Ok(unfinished.pop())
+    }
+}
