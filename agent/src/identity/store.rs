@@ -86,6 +86,13 @@ pub struct Pending {
     pub signing_request: Vec<u8>,
 }
 
+#[cfg(test)]
+impl Pending {
+    pub(crate) fn key(&self) -> &KeyPair {
+        &self.key
+    }
+}
+
 /// A certificate for a pending key, and what it belongs to, checked for form only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {

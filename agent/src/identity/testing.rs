@@ -5,7 +5,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyPair, SanType,
 };
-use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, UnixTime};
+use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, UnixTime};
 
 use super::{Enrolled, Offer, Pending};
 
@@ -20,6 +20,28 @@ pub(crate) struct Leaf {
     pub(crate) name: &'static str,
     pub(crate) client_use: bool,
     pub(crate) expired: bool,
+}
+
+/// A caller's certificate and key.
+pub(crate) struct ClientCertificate {
+    certificate: CertificateDer<'static>,
+    key: KeyPair,
+}
+
+impl ClientCertificate {
+    pub(crate) fn shown(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        (vec![self.certificate.clone()], private_key(&self.key))
+    }
+}
+
+fn private_key(key: &KeyPair) -> PrivateKeyDer<'static> {
+    PrivateKeyDer::try_from(key.serialize_der()).unwrap()
+}
+
+impl Pending {
+    pub(crate) fn private_key(&self) -> PrivateKeyDer<'static> {
+        private_key(self.key())
+    }
 }
 
 impl Default for Leaf {
@@ -54,6 +76,25 @@ impl Authority {
                 authority: self.certificate.clone(),
             },
         }
+    }
+
+    /// A certificate for `ada` with this role.
+    pub(crate) fn operator(&self, role: &str, expired: bool) -> ClientCertificate {
+        self.client(&format!("urn:omni-scale:operator:{role}:ada"), expired)
+    }
+
+    /// A certificate for use as a client.
+    pub(crate) fn client(&self, uri: &str, expired: bool) -> ClientCertificate {
+        let key = KeyPair::generate().unwrap();
+        let mut parameters = CertificateParams::default();
+        parameters.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
+        parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if expired {
+            parameters.not_after = rcgen::date_time_ymd(2001, 1, 1);
+        }
+        let signed = parameters.signed_by(&key, &self.issuer);
+        let certificate = signed.unwrap().der().clone();
+        ClientCertificate { certificate, key }
     }
 
     pub(crate) fn sign(&self, signing_request: &[u8], leaf: &Leaf) -> CertificateDer<'static> {

@@ -1,5 +1,6 @@
 //! The line that `systemctl status` shows.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -17,7 +18,7 @@ pub(super) async fn report(
     operations: Operations,
 ) {
     loop {
-        let changes = operations.changes();
+        let activity_changed = operations.changes();
         let enrolled = identity.borrow_and_update().enrolled.is_some();
         notifier.status(&line(
             &listening.borrow_and_update(),
@@ -27,7 +28,7 @@ pub(super) async fn report(
         tokio::select! {
             changed = listening.changed() => if changed.is_err() { return },
             changed = identity.changed() => if changed.is_err() { return },
-            () = changes => {}
+            () = activity_changed => {}
         }
     }
 }
@@ -41,10 +42,12 @@ fn line(listening: &Listening, enrolled: bool, activities: &[Activity]) -> Strin
     };
     for activity in activities {
         let short: String = activity.operation.as_str().chars().take(12).collect();
-        line.push_str(&format!(
+        // Writing to a String cannot fail.
+        let _ = write!(
+            line,
             ", {} {} (operation {short})",
             activity.action, activity.target
-        ));
+        );
     }
     line
 }

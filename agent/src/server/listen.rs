@@ -82,6 +82,7 @@ pub async fn listen(
         };
         // A port of 0, which tests ask for, is another one by now.
         let place = listener.local_addr().unwrap_or(place);
+        let place = listener.local_addr().unwrap_or(place);
         info!(address = %place, "listening");
         state.send_replace(Listening::On(place));
         loop {

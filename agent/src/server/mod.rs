@@ -10,3 +10,6 @@ pub mod listen;
 pub mod serve;
 pub mod status;
 pub mod tls;
+
+#[cfg(test)]
+mod tests;

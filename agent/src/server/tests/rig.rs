@@ -1,0 +1,269 @@
+//! An agent on loopback, and callers of every kind.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use hyper_util::rt::TokioIo;
+use omni_scale_proto::role::HostRole;
+use omni_scale_proto::v1;
+use omni_scale_proto::v1::host_service_client::HostServiceClient;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::TlsConnector;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::Routes;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::enrollment::{self, Enrollment, TokenFile};
+use crate::host_roots::HostRoots;
+use crate::identity::IdentityStore;
+use crate::identity::testing::{Authority, Leaf, now};
+use crate::lease::Leases;
+use crate::ledger::Ledger;
+use crate::operation::Operations;
+use crate::secrets::Secrets;
+use crate::server::listen::{Listening, listen};
+use crate::server::serve::serve;
+use crate::server::tls::Credentials;
+use crate::service::checks::Checks;
+use crate::service::host::{Host, HostFacts};
+use crate::tailnet::FakeTailnet;
+
+pub(super) type Client = HostServiceClient<Channel>;
+
+/// A running agent. Dropping it ends it.
+pub(super) struct Rig {
+    pub(super) authority: Authority,
+    pub(super) identities: Arc<IdentityStore>,
+    pub(super) tokens: TokenFile,
+    pub(super) address: SocketAddr,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// What a caller shows.
+pub(super) type Shown = Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>;
+
+impl Rig {
+    /// As it is after the installation.
+    pub(super) async fn unenrolled() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let identity = directory.path().join("identity");
+        let identities = Arc::new(IdentityStore::open(&identity).unwrap());
+        let tokens = TokenFile::in_directory(&identity);
+        let credentials = Credentials::new(identities.clone(), tokens.clone()).unwrap();
+        let (_address, addresses) = watch::channel(Some(Ipv4Addr::LOCALHOST));
+        let (connections, incoming) = mpsc::channel(4);
+        let (state, mut states) = watch::channel(Listening::WaitingForAddress);
+        let listening = tokio::spawn(async move {
+            // The sender lives as long as the listener.
+            listen(addresses, 0, Arc::new(credentials), connections, state).await;
+            drop(_address);
+        });
+        let routes = routes(directory.path(), &identities, &tokens);
+        let identities_served = identities.clone();
+        let serving = tokio::spawn(async move {
+            let incoming = ReceiverStream::new(incoming);
+            serve(routes, identities_served, incoming, std::future::pending())
+                .await
+                .unwrap();
+        });
+        let listens = states
+            .wait_for(|state| matches!(state, Listening::On(_)))
+            .await
+            .unwrap();
+        let Listening::On(address) = *listens else {
+            unreachable!("it was waited for")
+        };
+        drop(listens);
+        Self {
+            authority: Authority::new(),
+            identities,
+            tokens,
+            address,
+            tasks: vec![listening, serving],
+            _directory: directory,
+        }
+    }
+
+    /// A member of the deployment of its authority, called `omni`.
+    pub(super) async fn enrolled() -> Self {
+        let rig = Self::unenrolled().await;
+        let pending = rig.identities.prepare().unwrap();
+        let offer = rig.authority.offer(&pending, &Leaf::default());
+        rig.identities.enroll(&pending, &offer, now()).unwrap();
+        rig
+    }
+
+    /// An operator with a good certificate of this role.
+    pub(super) fn operator(&self, role: &str) -> Client {
+        self.caller(Some(self.authority.operator(role, false).shown()))
+    }
+
+    /// A caller who trusts the authority, and shows this.
+    pub(super) fn caller(&self, shown: Shown) -> Client {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority.certificate.clone()).unwrap();
+        let builder = tls13().with_root_certificates(roots);
+        Client::new(self.channel(match shown {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
+        }))
+    }
+
+    /// A caller without a certificate, who sees which one the agent shows.
+    pub(super) fn stranger(&self) -> (Client, Arc<Seen>) {
+        let seen = Arc::new(Seen::default());
+        let config = tls13()
+            .dangerous()
+            .with_custom_certificate_verifier(seen.clone())
+            .with_no_client_auth();
+        (Client::new(self.channel(config)), seen)
+    }
+
+    pub(super) fn channel(&self, mut config: ClientConfig) -> Channel {
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let connector = TlsConnector::from(Arc::new(config));
+        let address = self.address;
+        Endpoint::from_static("http://omni").connect_with_connector_lazy(tower::service_fn(
+            move |_| {
+                let connector = connector.clone();
+                async move {
+                    let stream = TcpStream::connect(address).await?;
+                    let name = ServerName::try_from("omni").expect("a DNS label");
+                    connector.connect(name, stream).await.map(TokioIo::new)
+                }
+            },
+        ))
+    }
+}
+
+fn tls13() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+}
+
+fn routes(
+    directory: &std::path::Path,
+    identities: &Arc<IdentityStore>,
+    tokens: &TokenFile,
+) -> Routes {
+    let secrets = Arc::new(Secrets::open(&directory.join("secrets")).unwrap());
+    let ledger = Arc::new(Ledger::open(&directory.join("ledger")).unwrap());
+    let leases = Arc::new(Leases::new(ledger.clone()));
+    let operations = Operations::new(
+        ledger,
+        leases.clone(),
+        secrets.clone(),
+        identities.deployment(),
+    );
+    let tailnet = Arc::new(FakeTailnet::running(
+        "omni.tail.test",
+        Ipv4Addr::new(100, 64, 0, 3),
+    ));
+    let roles = BTreeSet::from([HostRole::Omni]);
+    let enrollment = Enrollment::new(
+        identities.clone(),
+        tokens.clone(),
+        enrollment::HostFacts {
+            machine_id: "0123".to_owned(),
+            roles: roles.clone(),
+            agent_version: "0.1.0".to_owned(),
+        },
+    );
+    let host = Host {
+        identities: identities.clone(),
+        enrollment: Arc::new(enrollment),
+        leases,
+        operations,
+        secrets: secrets.clone(),
+        tailnet: tailnet.clone(),
+        checks: Arc::new(Checks {
+            stacks: None,
+            unit: None,
+            tailnet,
+            secrets,
+            roots: HostRoots::in_file(directory.join("no-roots")),
+        }),
+        uploads: None,
+        facts: HostFacts {
+            machine_id: "0123".to_owned(),
+            boot_id: "4567".to_owned(),
+            roles,
+        },
+    };
+    Routes::new(host.server())
+}
+
+/// Takes any certificate, and keeps it.
+#[derive(Debug, Default)]
+pub(super) struct Seen(Mutex<Vec<u8>>);
+
+impl Seen {
+    pub(super) fn certificate(&self) -> Vec<u8> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl ServerCertVerifier for Seen {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        *self.0.lock().unwrap() = certificate.to_vec();
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        rustls::crypto::ring::default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+/// The operation of a mutation under a lease.
+pub(super) fn operation(id: u8, generation: u64, lease_epoch: u64) -> Option<v1::Operation> {
+    Some(v1::Operation {
+        operation_id: format!("{id:064x}"),
+        deployment_id: crate::operation::testing::deployment().to_string(),
+        generation,
+        lease_epoch,
+        deadline_seconds: 30,
+    })
+}
