@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use omni_scale_proto::role::HostRole;
 use tonic::service::Routes;
 use tracing::info;
 
@@ -15,9 +16,12 @@ use crate::lease::Leases;
 use crate::ledger::Ledger;
 use crate::operation::Operations;
 use crate::secrets::Secrets;
-use crate::service::checks::Checks;
+use crate::service::checks::{Checks, StackChecks};
 use crate::service::health::{HealthService, HealthSource};
 use crate::service::host::{self, Host};
+use crate::service::stack::StackApi;
+use crate::stack::docker::DockerEngine;
+use crate::stack::{StackHealth, Stacks};
 use crate::tailnet::{LocalApi, Tailnet, TailnetHealth};
 
 /// Everything that lives as long as the daemon.
@@ -63,13 +67,19 @@ impl Parts {
 
     /// All services of this host.
     pub(super) fn routes(&self) -> Routes {
-        let health: Vec<Arc<dyn HealthSource>> =
+        let stacks = self.stacks();
+        let mut health: Vec<Arc<dyn HealthSource>> =
             vec![Arc::new(TailnetHealth::new(self.tailnet.clone()))];
+        if let Some(stacks) = &stacks {
+            health.push(Arc::new(StackHealth::new(stacks.clone())));
+        }
         let checks = Checks {
             roots: HostRoots::in_file(self.paths.host_roots.clone()),
             secrets: self.secrets.clone(),
             tailnet: self.tailnet.clone(),
-            stacks: None,
+            stacks: stacks
+                .clone()
+                .map(|stacks| Arc::new(stacks) as Arc<dyn StackChecks>),
             unit: None,
         };
         let facts = host::HostFacts::read(&self.paths, self.config.roles.clone());
@@ -99,8 +109,28 @@ impl Parts {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()
             .expect("the checked-in descriptors are sound");
-        Routes::new(reflection)
+        let routes = Routes::new(reflection)
             .add_service(HealthService::server(health))
-            .add_service(host.server())
+            .add_service(host.server());
+        match stacks {
+            Some(stacks) => {
+                let operations = self.operations.clone();
+                routes.add_service(StackApi { stacks, operations }.server())
+            }
+            None => routes,
+        }
+    }
+    /// The stacks, where this host has the role. Connects to nothing.
+    fn stacks(&self) -> Option<Stacks> {
+        if !self.config.roles.contains(&HostRole::Omni) {
+            return None;
+        }
+        let engine = DockerEngine::new(&self.config.sockets.docker);
+        Some(Stacks::new(
+            Arc::new(engine),
+            self.secrets.clone(),
+            Arc::new(self.config.policy.clone()),
+            &self.paths,
+        ))
     }
 }

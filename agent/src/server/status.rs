@@ -1,8 +1,10 @@
 //! The only place where an error becomes a gRPC status.
 
+use omni_scale_proto::v1::FailureClass;
 use tonic::{Code, Status};
 
 use crate::error::{Classified, Kind, chain};
+use crate::operation::Failure;
 
 /// The status for an error: its kind as a code, and the whole chain of causes as the message.
 pub fn status(error: &dyn Classified) -> Status {
@@ -12,6 +14,20 @@ pub fn status(error: &dyn Classified) -> Status {
         text.push_str(&chain(source));
     }
     Status::new(code(error.kind()), text)
+}
+
+/// The status for work that failed outside of an operation, with its hint.
+pub fn failure_status(failure: &Failure) -> Status {
+    let code = match failure.class {
+        FailureClass::Transient => Code::Unavailable,
+        FailureClass::Refused => Code::PermissionDenied,
+        FailureClass::Permanent => Code::FailedPrecondition,
+        FailureClass::Bug | FailureClass::Unspecified => Code::Internal,
+    };
+    match &failure.hint {
+        Some(hint) => Status::new(code, format!("{}\nhint: {hint}", failure.message)),
+        None => Status::new(code, failure.message.clone()),
+    }
 }
 
 const fn code(kind: Kind) -> Code {

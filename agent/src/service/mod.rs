@@ -3,4 +3,5 @@
 pub mod checks;
 pub mod health;
 pub mod host;
+pub mod stack;
 pub mod upload;

@@ -7,11 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use omni_scale_proto::id::StackName;
 use omni_scale_proto::v1;
 use serde::{Deserialize, Serialize};
 
+use crate::error::chain;
 use crate::files::{self, FileError};
 
 /// The largest record that is read, in bytes.
@@ -28,80 +30,144 @@ pub struct AppliedStack {
     pub stack: v1::Stack,
     /// Each service as its container was created.
     pub services: BTreeMap<String, v1::Service>,
+    /// How a service's product was asked last with success: what its health is asked with.
+    #[serde(default)]
+    pub questions: BTreeMap<String, Question>,
+}
+
+/// A question to a product, in the network namespace of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// `http://…`
+    pub url: String,
+    /// The HTTP status of a good answer.
+    pub status: u16,
+    /// A good answer has no body.
+    pub empty_body: bool,
 }
 
 impl AppliedStack {
-    /// A record of a stack that none of was applied yet.
-    pub const fn new(stack: v1::Stack) -> Self {
+    const fn new(stack: v1::Stack) -> Self {
         Self {
             format: FORMAT,
             stack,
             services: BTreeMap::new(),
+            questions: BTreeMap::new(),
         }
     }
 }
 
-/// Where the records lie.
+/// All records. Cheap to clone; all clones are the same.
 #[derive(Debug, Clone)]
 pub struct AppliedStacks {
     directory: PathBuf,
+    records: Arc<Mutex<BTreeMap<StackName, AppliedStack>>>,
 }
 
 impl AppliedStacks {
-    /// Keeps records in `directory`, which is made when it is needed.
-    pub fn new(directory: impl Into<PathBuf>) -> Self {
+    /// Reads the records in `directory`, which need not exist yet. Blocks.
+    pub fn open(directory: impl Into<PathBuf>) -> Self {
+        let directory = directory.into();
+        let records = read_all(&directory);
         Self {
-            directory: directory.into(),
+            directory,
+            records: Arc::new(Mutex::new(records)),
         }
     }
 
-    /// The record of a stack. Blocks.
-    pub fn read(&self, name: &StackName) -> Option<AppliedStack> {
-        let path = self.path(name);
-        let contents = match files::read(&path, LARGEST) {
-            Ok(contents) => contents?,
-            Err(error) => {
-                tracing::warn!(%error, "the record of a stack cannot be read");
-                return None;
-            }
-        };
-        match serde_json::from_slice::<AppliedStack>(&contents) {
-            Ok(record) if record.format == FORMAT => Some(record),
-            Ok(record) => {
-                let format = record.format;
-                tracing::warn!(path = %path.display(), format, "the record of a stack has another form");
-                None
-            }
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "the record of a stack is damaged");
-                None
-            }
-        }
+    /// The record of a stack.
+    pub fn get(&self, name: &StackName) -> Option<AppliedStack> {
+        self.lock().get(name).cloned()
     }
 
-    /// Replaces the record of a stack. Blocks until it is on the disk.
-    pub fn write(&self, name: &StackName, record: &AppliedStack) -> Result<(), FileError> {
-        files::create_directory(&self.directory, 0o700)?;
-        let contents = serde_json::to_vec_pretty(record).map_err(std::io::Error::other);
-        let path = self.path(name);
-        let contents = contents.map_err(FileError::new("encode", &path))?;
-        files::write_atomically(&path, &contents, 0o600)
-    }
-
-    /// The stacks that have a record, sorted. Blocks.
+    /// The stacks that have a record, sorted.
     pub fn names(&self) -> Vec<StackName> {
-        let Ok(entries) = std::fs::read_dir(&self.directory) else {
-            return Vec::new();
-        };
-        let mut names: Vec<StackName> = entries
-            .filter_map(|entry| stack_of(&entry.ok()?.path()))
-            .collect();
-        names.sort();
-        names
+        self.lock().keys().cloned().collect()
     }
 
-    fn path(&self, name: &StackName) -> PathBuf {
-        self.directory.join(format!("{name}.json"))
+    /// Records that this stack was asked for. Blocks until it is on the disk.
+    pub fn begin(&self, name: &StackName, stack: &v1::Stack) -> Result<(), FileError> {
+        let mut records = self.lock();
+        let mut record = match records.get(name) {
+            Some(record) => record.clone(),
+            None => AppliedStack::new(stack.clone()),
+        };
+        record.stack = stack.clone();
+        self.keep(&mut records, name, record)
+    }
+
+    /// Changes the record of a stack that has one. Blocks until it is on the disk.
+    pub fn update(
+        &self,
+        name: &StackName,
+        change: impl FnOnce(&mut AppliedStack),
+    ) -> Result<(), FileError> {
+        let mut records = self.lock();
+        let Some(mut record) = records.get(name).cloned() else {
+            return Ok(());
+        };
+        change(&mut record);
+        self.keep(&mut records, name, record)
+    }
+
+    fn keep(
+        &self,
+        records: &mut BTreeMap<StackName, AppliedStack>,
+        name: &StackName,
+        record: AppliedStack,
+    ) -> Result<(), FileError> {
+        if records.get(name) == Some(&record) {
+            return Ok(());
+        }
+        files::create_directory(&self.directory, 0o700)?;
+        let path = self.directory.join(format!("{name}.json"));
+        let contents = serde_json::to_vec_pretty(&record).map_err(std::io::Error::other);
+        let contents = contents.map_err(FileError::new("encode", &path))?;
+        files::write_atomically(&path, &contents, 0o600)?;
+        records.insert(name.clone(), record);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<StackName, AppliedStack>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read_all(directory: &Path) -> BTreeMap<StackName, AppliedStack> {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return BTreeMap::new();
+    };
+    entries
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            Some((stack_of(&path)?, read(&path)?))
+        })
+        .collect()
+}
+
+fn read(path: &Path) -> Option<AppliedStack> {
+    let contents = match files::read(path, LARGEST) {
+        Ok(contents) => contents?,
+        Err(error) => {
+            tracing::warn!(
+                error = chain(&error),
+                "the record of a stack cannot be read"
+            );
+            return None;
+        }
+    };
+    let path = path.display();
+    match serde_json::from_slice::<AppliedStack>(&contents) {
+        Ok(record) if record.format == FORMAT => Some(record),
+        Ok(record) => {
+            let format = record.format;
+            tracing::warn!(%path, format, "the record of a stack has another form");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%path, %error, "the record of a stack is damaged");
+            None
+        }
     }
 }
 
@@ -121,26 +187,51 @@ mod tests {
     #[test]
     fn a_record_survives_the_disk() {
         let directory = tempfile::tempdir().unwrap();
-        let records = AppliedStacks::new(directory.path().join("stacks"));
+        let place = directory.path().join("stacks");
         let name: StackName = "omni".parse().unwrap();
-        assert_eq!(records.read(&name), None);
-        assert!(records.names().is_empty());
+        let records = AppliedStacks::open(&place);
+        assert_eq!(records.get(&name), None);
+        records.update(&name, |_| panic!("there is none")).unwrap();
         let stack = testing::stack();
-        let mut record = AppliedStack::new(stack.clone());
-        record
-            .services
-            .insert("omni".to_owned(), stack.services[1].clone());
-        records.write(&name, &record).unwrap();
-        assert_eq!(records.read(&name), Some(record));
-        assert_eq!(records.names(), [name]);
+        records.begin(&name, &stack).unwrap();
+        let omni = stack.services[1].clone();
+        records
+            .update(&name, |record| {
+                record.services.insert("omni".to_owned(), omni);
+            })
+            .unwrap();
+        let record = records.get(&name);
+        assert_eq!(record.as_ref().unwrap().services.len(), 1);
+        let again = AppliedStacks::open(&place);
+        assert_eq!(again.get(&name), record);
+        assert_eq!(again.names(), [name]);
+    }
+
+    #[test]
+    fn another_description_keeps_what_is_known_of_the_containers() {
+        let directory = tempfile::tempdir().unwrap();
+        let name: StackName = "omni".parse().unwrap();
+        let records = AppliedStacks::open(directory.path());
+        let mut stack = testing::stack();
+        records.begin(&name, &stack).unwrap();
+        records
+            .update(&name, |record| {
+                let omni = stack.services[1].clone();
+                record.services.insert("omni".to_owned(), omni);
+            })
+            .unwrap();
+        stack.services.pop();
+        records.begin(&name, &stack).unwrap();
+        let record = records.get(&name).unwrap();
+        assert_eq!((record.stack.services.len(), record.services.len()), (2, 1));
     }
 
     #[test]
     fn a_damaged_record_is_none() {
         let directory = tempfile::tempdir().unwrap();
-        let records = AppliedStacks::new(directory.path());
         let path = directory.path().join("omni.json");
         files::write_atomically(&path, b"{\"format\":1,", 0o600).unwrap();
-        assert_eq!(records.read(&"omni".parse().unwrap()), None);
+        let records = AppliedStacks::open(directory.path());
+        assert_eq!(records.get(&"omni".parse().unwrap()), None);
     }
 }

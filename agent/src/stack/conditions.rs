@@ -7,13 +7,17 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use omni_scale_proto::id::StackName;
-use omni_scale_proto::v1::{ContainerHealth, ContainerState, DependencyCondition};
+use omni_scale_proto::v1::{ContainerHealth, ContainerState, DependencyCondition, FailureClass};
 use tokio::time::{Instant, timeout_at};
 
 use super::engine::{ContainerDetails, Engine};
 use super::feed::{self, Feed};
 use super::observe::{health_word, state_word};
-use crate::operation::Reporter;
+use super::{Stacks, logs};
+use crate::operation::{Failure, Reporter};
+
+/// Lines of a container's log that stand with a failure.
+const EVIDENCE_LINES: u32 = 20;
 
 /// Restarts during one wait after which a container is in a loop.
 const RESTART_LOOP: u32 = 3;
@@ -41,28 +45,39 @@ pub(super) enum WaitError {
     },
 }
 
-/// Waits until the container of `service` meets `condition`, at most until `deadline`; tells
-/// `reporter` of each change on the way.
+/// What is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Need<'a> {
+    /// The stack.
+    pub(super) stack: &'a StackName,
+    /// The service that must become so.
+    pub(super) service: &'a str,
+    /// Its container.
+    pub(super) container: &'a str,
+    /// What it must become.
+    pub(super) condition: DependencyCondition,
+    /// The wait ends then at the latest.
+    pub(super) deadline: Instant,
+}
+
+/// Waits until the need is met; tells `reporter` of each change on the way.
 pub(super) async fn wait_for(
     engine: &Arc<dyn Engine>,
-    stack: &StackName,
-    service: &str,
-    container: &str,
-    condition: DependencyCondition,
-    deadline: Instant,
+    need: &Need<'_>,
     reporter: &Reporter,
 ) -> Result<(), WaitError> {
+    let service = need.service;
     let mut state = String::from("unknown");
     let mut restarts_before = None;
     let waiting = async {
-        let mut feed = feed::follow(engine.clone(), stack);
+        let mut feed = feed::follow(engine.clone(), need.stack);
         loop {
             match feed.next().await {
                 None => std::future::pending().await,
-                Some(Feed::Event(event)) if event.container != container => {}
+                Some(Feed::Event(event)) if event.container != need.container => {}
                 Some(Feed::Lost { reason }) => state = format!("unknown: {reason}"),
                 Some(Feed::Connected | Feed::Event(_)) => {
-                    let Ok(details) = engine.container(container).await else {
+                    let Ok(details) = engine.container(need.container).await else {
                         // The feed says so too, and comes back when the Engine does.
                         continue;
                     };
@@ -75,7 +90,7 @@ pub(super) async fn wait_for(
                         state = word;
                     }
                     let before = *restarts_before.get_or_insert(details.restarts);
-                    match judge(condition, &details, before) {
+                    match judge(need.condition, &details, before) {
                         Verdict::Met => return Ok(()),
                         Verdict::NotYet => {}
                         Verdict::Never(reason) => return Err(never(service, reason)),
@@ -84,13 +99,39 @@ pub(super) async fn wait_for(
             }
         }
     };
-    match timeout_at(deadline, waiting).await {
+    match timeout_at(need.deadline, waiting).await {
         Ok(ended) => ended,
         Err(_) => Err(WaitError::Bound {
             service: service.to_owned(),
-            wanted: wanted(condition),
+            wanted: wanted(need.condition),
             state,
         }),
+    }
+}
+
+impl Stacks {
+    /// Waits for what the service `whom` needs of another one.
+    pub(super) async fn wait_for(
+        &self,
+        whom: &str,
+        need: &Need<'_>,
+        reporter: &Reporter,
+    ) -> Result<(), Failure> {
+        reporter.stage(whom, format!("waiting for `{}`", need.service));
+        let Err(error) = wait_for(&self.engine, need, reporter).await else {
+            return Ok(());
+        };
+        let class = match &error {
+            WaitError::Never { .. } => FailureClass::Permanent,
+            WaitError::Bound { .. } => FailureClass::Transient,
+        };
+        let message = format!("service `{whom}` waits in vain: {error}");
+        Err(Failure::new(class, message).with_evidence(self.evidence(need.container).await))
+    }
+
+    /// The last log lines of a container, masked.
+    pub(super) async fn evidence(&self, container: &str) -> Vec<String> {
+        logs::tail(&*self.engine, &self.secrets, container, EVIDENCE_LINES).await
     }
 }
 

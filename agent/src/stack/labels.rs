@@ -38,6 +38,8 @@ pub const DIGEST: &str = "omni-scale.digest";
 pub const SECRETS: &str = "omni-scale.secrets";
 /// Ours: a container or image for one probe.
 pub const PROBE: &str = "omni-scale.probe";
+/// Ours: when a probe is over at the latest, in milliseconds since the Unix epoch.
+pub const PROBE_UNTIL: &str = "omni-scale.probe-until";
 
 /// What a description may not set by itself.
 pub const RESERVED_PREFIXES: [&str; 2] = ["com.docker.compose.", "omni-scale."];

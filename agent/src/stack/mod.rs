@@ -7,21 +7,29 @@
 pub mod applied;
 mod apply;
 pub mod archive;
+mod checks;
 mod conditions;
 pub mod container;
+mod control;
 pub mod docker;
 pub mod engine;
 pub mod feed;
+mod health;
 pub mod labels;
 pub mod logs;
 pub mod observe;
 pub mod policy;
+pub mod probe;
 mod resolve;
 mod stacks;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod text;
+mod watch;
 
 pub use apply::Apply;
 pub use conditions::ended;
+pub use control::{Control, ControlAction, UnknownAction};
+pub use health::StackHealth;
+pub use logs::ReadLogs;
 pub use stacks::Stacks;

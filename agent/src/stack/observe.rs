@@ -252,6 +252,14 @@ mod tests {
         }
     }
 
+    fn applied() -> AppliedStack {
+        let directory = tempfile::tempdir().unwrap();
+        let records = crate::stack::applied::AppliedStacks::open(directory.path());
+        let name: StackName = "omni".parse().unwrap();
+        records.begin(&name, &testing::stack()).unwrap();
+        records.get(&name).unwrap()
+    }
+
     fn observed(
         containers: &[ContainerDetails],
         applied: Option<&AppliedStack>,
@@ -300,7 +308,7 @@ mod tests {
 
     #[test]
     fn containers_are_sorted_by_whose_they_are() {
-        let applied = AppliedStack::new(testing::stack());
+        let applied = applied();
         let mut foreign = container("omni", "f", 1);
         foreign.labels.remove(labels::DIGEST);
         foreign.name = "omni-omni-2".to_owned();
@@ -340,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_record_counts_only_while_it_fits_the_container() {
-        let mut applied = AppliedStack::new(testing::stack());
+        let mut applied = applied();
         let omni = testing::stack().services[1].clone();
         applied.services.insert("omni".to_owned(), omni.clone());
         let all = [container("omni", "omni", 20)];

@@ -11,8 +11,10 @@ use super::applied::{AppliedStack, AppliedStacks};
 use super::engine::{ContainerDetails, Engine, EngineError};
 use super::observe::{self, Evidence};
 use super::policy;
-use crate::config::Policy;
+use super::probe::ProbeImage;
+use crate::config::{Paths, Policy};
 use crate::error::chain;
+use crate::files::FileError;
 use crate::operation::Failure;
 use crate::secrets::Secrets;
 
@@ -22,22 +24,25 @@ pub struct Stacks {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) secrets: Arc<Secrets>,
     pub(super) policy: Arc<Policy>,
+    pub(super) probe: Arc<ProbeImage>,
     records: AppliedStacks,
 }
 
 impl Stacks {
-    /// Stacks on `engine`, within `policy`, recorded in `records`.
+    /// Stacks on `engine`, within `policy`, with records and the probe at their place in `paths`.
+    /// Blocks while it reads the records.
     pub fn new(
         engine: Arc<dyn Engine>,
         secrets: Arc<Secrets>,
         policy: Arc<Policy>,
-        records: AppliedStacks,
+        paths: &Paths,
     ) -> Self {
         Self {
             engine,
             secrets,
             policy,
-            records,
+            probe: Arc::new(ProbeImage::new(paths.probe.clone())),
+            records: AppliedStacks::open(paths.stacks.clone()),
         }
     }
 
@@ -63,7 +68,7 @@ impl Stacks {
     ) -> Result<v1::StackObservation, Failure> {
         let volumes = self.engine.project_volumes(name.as_str()).await;
         let volumes = volumes.map_err(|error| engine_failure(&error))?;
-        let record = self.record(name).await;
+        let record = self.record(name);
         let secret_digest =
             |name: &str| self.secrets.keyed_digest(&name.parse::<SecretName>().ok()?);
         Ok(observe::observation(Evidence {
@@ -76,38 +81,42 @@ impl Stacks {
     }
 
     /// What was applied last.
-    pub(super) async fn record(&self, name: &StackName) -> Option<AppliedStack> {
-        let records = self.records.clone();
-        let name = name.clone();
-        spawn_blocking(move || records.read(&name)).await.ok()?
+    pub(super) fn record(&self, name: &StackName) -> Option<AppliedStack> {
+        self.records.get(name)
     }
 
-    pub(super) async fn write_record(
-        &self,
-        name: &StackName,
-        record: &AppliedStack,
-    ) -> Result<(), Failure> {
+    /// The stacks that were applied here, sorted.
+    pub fn names(&self) -> Vec<StackName> {
+        self.records.names()
+    }
+
+    /// Whether a stack of this host has this service.
+    pub fn knows_service(&self, service: &str) -> bool {
+        self.names().iter().any(|name| {
+            let record = self.record(name);
+            let services = record
+                .map(|record| record.stack.services)
+                .unwrap_or_default();
+            services.iter().any(|other| other.name == service)
+        })
+    }
+
+    /// Writes to the records, where that may take its time.
+    pub(super) async fn keep<Change>(&self, change: Change) -> Result<(), Failure>
+    where
+        Change: FnOnce(&AppliedStacks) -> Result<(), FileError> + Send + 'static,
+    {
         let records = self.records.clone();
-        let name = name.clone();
-        let record = record.clone();
-        let written = spawn_blocking(move || records.write(&name, &record)).await;
-        match written {
+        match spawn_blocking(move || change(&records)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Failure::from_error(FailureClass::Permanent, &error)),
             Err(error) => Err(Failure::from_error(FailureClass::Bug, &error)),
         }
     }
 
-    /// The stacks that were applied here, sorted.
-    pub async fn names(&self) -> Vec<StackName> {
-        let records = self.records.clone();
-        let names = spawn_blocking(move || records.names()).await;
-        names.unwrap_or_default()
-    }
-
     /// Refuses what `agent.toml` does not allow.
     pub(super) async fn check_policy(&self, stack: &CheckedStack) -> Result<(), Failure> {
-        let refusals = self.refusals(stack).await?;
+        let refusals = self.refusals(stack.as_wire()).await?;
         if refusals.is_empty() {
             return Ok(());
         }
@@ -117,7 +126,7 @@ impl Stacks {
         let may_be_allowed = refusals.iter().any(|refusal| refusal.key.is_some());
         Err(if may_be_allowed {
             failure.with_hint(
-                "root may allow it in /etc/omni-scale/agent.toml, then `systemctl reload omni-scale-agent`",
+                "root may allow it in /etc/omni-scale/agent.toml, then `systemctl restart omni-scale-agent`",
             )
         } else {
             failure
@@ -126,7 +135,7 @@ impl Stacks {
 
     pub(super) async fn refusals(
         &self,
-        stack: &CheckedStack,
+        stack: &v1::Stack,
     ) -> Result<Vec<policy::Refusal>, Failure> {
         let (stack, limits) = (stack.clone(), self.policy.clone());
         spawn_blocking(move || policy::refusals(&stack, &limits))

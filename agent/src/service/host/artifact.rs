@@ -3,11 +3,11 @@
 use omni_scale_proto::id::Sha256;
 use omni_scale_proto::v1;
 use omni_scale_proto::v1::put_artifact_request::Message;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use super::Host;
-use crate::operation::{Failure, OperationError};
-use crate::server::status::status;
+use crate::operation::OperationError;
+use crate::server::status::{failure_status, status};
 use crate::service::upload::UploadState;
 
 /// The largest artifact, in bytes.
@@ -36,7 +36,10 @@ pub(super) async fn put(
         let message = format!("an artifact has 1 to {LARGEST} bytes, not {}", start.size);
         return Err(Status::invalid_argument(message));
     }
-    let mut state = uploads.begin(&sha256, start.size).await.map_err(refused)?;
+    let mut state = uploads
+        .begin(&sha256, start.size)
+        .await
+        .map_err(|failure| failure_status(&failure))?;
     if let UploadState::Next { offset } = state
         && offset != start.offset
     {
@@ -56,7 +59,7 @@ pub(super) async fn put(
         state = uploads
             .append(&sha256, offset, &chunk)
             .await
-            .map_err(refused)?;
+            .map_err(|failure| failure_status(&failure))?;
     }
     match state {
         UploadState::Complete { size, known } => Ok(v1::PutArtifactResponse { size, known }),
@@ -64,18 +67,5 @@ pub(super) async fn put(
             size: offset,
             known: false,
         }),
-    }
-}
-
-fn refused(failure: Failure) -> Status {
-    let code = match failure.class {
-        v1::FailureClass::Transient => Code::Unavailable,
-        v1::FailureClass::Refused => Code::PermissionDenied,
-        v1::FailureClass::Permanent => Code::FailedPrecondition,
-        v1::FailureClass::Bug | v1::FailureClass::Unspecified => Code::Internal,
-    };
-    match failure.hint {
-        Some(hint) => Status::new(code, format!("{}\nhint: {hint}", failure.message)),
-        None => Status::new(code, failure.message),
     }
 }

@@ -22,17 +22,13 @@ use omni_scale_proto::stack::CheckedStack;
 use omni_scale_proto::v1::{self, DependencyCondition, FailureClass};
 use tokio::time::Instant;
 
-use super::applied::AppliedStack;
-use super::conditions::{self, WaitError};
+use super::conditions::Need;
 use super::engine::{ContainerDetails, Engine, EngineError};
 use super::observe::Parts;
 use super::stacks::engine_failure as failure;
-use super::{Stacks, container, labels, logs};
+use super::{Stacks, container, labels};
 use crate::operation::{Done, Failure, Reporter};
 use crate::secrets::Secrets;
-
-/// Lines of a container's log that stand with a failure.
-const EVIDENCE_LINES: u32 = 20;
 
 /// What is to be made so.
 #[derive(Debug, Clone)]
@@ -91,12 +87,11 @@ impl Stacks {
         let changes = stack_difference(&apply.stack, &apply.services, &observed)
             .map_err(|error| Failure::from_error(FailureClass::Transient, &error))?;
         run.prepare(&changes).await?;
-        let mut record = self.record(apply.stack.name()).await;
-        let record = record.get_or_insert_with(|| AppliedStack::new(apply.stack.as_wire().clone()));
-        record.stack = apply.stack.as_wire().clone();
-        self.write_record(apply.stack.name(), record).await?;
+        let (name, wire) = (apply.stack.name().clone(), apply.stack.as_wire().clone());
+        self.keep(move |records| records.begin(&name, &wire))
+            .await?;
         for change in &changes {
-            run.make_so(change, &changes, record).await?;
+            run.make_so(change, &changes).await?;
         }
         run.remove_orphans(&apply.remove_orphans).await?;
         run.use_up_one_time_keys(&changes).await?;
@@ -125,7 +120,6 @@ impl Run<'_> {
         &mut self,
         change: &ServiceChange,
         changes: &[ServiceChange],
-        record: &mut AppliedStack,
     ) -> Result<(), Failure> {
         let name = change.service.as_str();
         let service = self
@@ -139,22 +133,18 @@ impl Run<'_> {
             self.wait_for(&dependency.service, dependency.condition(), name)
                 .await?;
         }
-        let recorded = match change.action {
-            ServiceAction::Keep => false,
-            ServiceAction::Start => {
-                self.start_again(service, changes).await?;
-                false
-            }
-            ServiceAction::Create | ServiceAction::Recreate => {
-                self.swap_in(service, changes).await?;
-                true
-            }
-        };
-        if recorded {
-            record.services.insert(name.to_owned(), service.clone());
-            self.stacks.write_record(self.stack.name(), record).await?;
+        if change.action == ServiceAction::Start {
+            return self.start_again(service, changes).await;
         }
-        Ok(())
+        self.swap_in(service, changes).await?;
+        let (stack, service) = (self.stack.name().clone(), service.clone());
+        self.stacks
+            .keep(move |records| {
+                records.update(&stack, |record| {
+                    record.services.insert(service.name.clone(), service);
+                })
+            })
+            .await
     }
 
     /// Starts a container that is the right one.
@@ -175,7 +165,7 @@ impl Run<'_> {
             Err(error) => Err(error),
         };
         if let Err(error) = started {
-            let evidence = self.evidence(&container.id).await;
+            let evidence = self.stacks.evidence(&container.id).await;
             self.start_sharers(&stopped).await;
             return Err(failure(&error).with_evidence(evidence));
         }
@@ -203,33 +193,14 @@ impl Run<'_> {
             return Err(Failure::new(FailureClass::Permanent, message)
                 .with_hint(format!("apply `{service}` first, or both together")));
         };
-        self.reporter
-            .stage(whom, format!("waiting for `{service}`"));
-        let waited = conditions::wait_for(
-            self.engine,
-            self.stack.name(),
+        let need = Need {
+            stack: self.stack.name(),
             service,
-            &container.id,
+            container: &container.id,
             condition,
-            self.deadline,
-            self.reporter,
-        )
-        .await;
-        let Err(error) = waited else {
-            return Ok(());
+            deadline: self.deadline,
         };
-        let class = match &error {
-            WaitError::Never { .. } => FailureClass::Permanent,
-            WaitError::Bound { .. } => FailureClass::Transient,
-        };
-        let message = format!("service `{whom}` waits in vain: {error}");
-        let evidence = self.evidence(&container.id).await;
-        Err(Failure::new(class, message).with_evidence(evidence))
-    }
-
-    /// The last log lines of a container.
-    async fn evidence(&self, container: &str) -> Vec<String> {
-        logs::tail(&**self.engine, self.secrets, container, EVIDENCE_LINES).await
+        self.stacks.wait_for(whom, &need, self.reporter).await
     }
 
     /// Removes those containers that were named, if they are orphans.

@@ -36,7 +36,7 @@ impl Run<'_> {
         match exchanged {
             Ok(()) => {}
             Err(error) => {
-                let evidence = self.evidence(&next).await;
+                let evidence = self.stacks.evidence(&next).await;
                 let cause = failure(&error).with_evidence(evidence);
                 let brought_back = self.bring_back(&next, old.as_ref()).await;
                 if old.is_some() {

@@ -10,7 +10,6 @@ mod images;
 
 use std::fmt;
 
-use omni_scale_proto::stack::CheckedStack;
 use omni_scale_proto::v1::{self, mount::Source, network_mode::Mode};
 
 use super::labels;
@@ -49,9 +48,9 @@ impl fmt::Display for Refusal {
 
 /// Everything in the stack that this host refuses; empty when it may run. Blocks on the host's
 /// file system.
-pub fn refusals(stack: &CheckedStack, policy: &Policy) -> Vec<Refusal> {
+pub fn refusals(stack: &v1::Stack, policy: &Policy) -> Vec<Refusal> {
     let mut refusals = Vec::new();
-    for service in stack.start_order() {
+    for service in &stack.services {
         let mut refuse = |field, value: &str, key| {
             refusals.push(Refusal {
                 service: service.name.clone(),
@@ -175,7 +174,6 @@ mod tests {
     fn refused(change: impl FnOnce(&mut v1::Service)) -> Vec<String> {
         let mut stack = testing::stack();
         change(&mut stack.services[2]);
-        let stack = CheckedStack::try_from(stack).unwrap();
         refusals(&stack, &policy())
             .iter()
             .map(ToString::to_string)

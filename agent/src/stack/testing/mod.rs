@@ -2,12 +2,16 @@
 
 mod contract;
 mod fake;
+#[cfg(test)]
+mod host;
 mod model;
 
 use omni_scale_proto::v1::{self, mount::Source, network_mode::Mode, segment::Part};
 
 pub use contract::{Fixture, engine_contract};
 pub use fake::FakeEngine;
+#[cfg(test)]
+pub(crate) use host::{StackHost, running_stack};
 pub use model::{Behaviour, FakeImage};
 
 /// A reference pinned by a digest that is a repetition of `digit`.

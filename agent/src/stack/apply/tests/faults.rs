@@ -16,33 +16,33 @@ fn refused(message: &str) -> EngineError {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_create_leaves_the_old_container_running() {
-    let bench = Bench::new();
-    bench.apply(&testing::stack()).await.unwrap();
-    let before = bench.engine.picture();
-    bench.engine.forget_calls();
-    bench.engine.fail(
+    let host = StackHost::new();
+    host.apply(&testing::stack()).await.unwrap();
+    let before = host.engine.picture();
+    host.engine.forget_calls();
+    host.engine.fail(
         "create omni-omni-tailscale-1-next",
         refused("no space left"),
     );
-    let failure = bench
+    let failure = host
         .apply(&with_newer_image("omni-tailscale"))
         .await
         .unwrap_err();
     assert!(failure.message.contains("no space left"), "{failure}");
-    assert_eq!(bench.engine.picture(), before);
-    assert!(!bench.changes().iter().any(|call| call.starts_with("stop")));
+    assert_eq!(host.engine.picture(), before);
+    assert!(!host.changes().iter().any(|call| call.starts_with("stop")));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_container_that_does_not_start_gives_the_place_back() {
-    let bench = Bench::new();
-    bench.apply(&testing::stack()).await.unwrap();
-    let before = bench.engine.picture();
-    bench.engine.fail(
+    let host = StackHost::new();
+    host.apply(&testing::stack()).await.unwrap();
+    let before = host.engine.picture();
+    host.engine.fail(
         "start omni-omni-tailscale-1",
         refused("address already in use"),
     );
-    let failure = bench
+    let failure = host
         .apply(&with_newer_image("omni-tailscale"))
         .await
         .unwrap_err();
@@ -56,10 +56,9 @@ async fn a_container_that_does_not_start_gives_the_place_back() {
             .ends_with("the previous container runs again"),
         "{failure}"
     );
-    assert_eq!(bench.engine.picture(), before);
+    assert_eq!(host.engine.picture(), before);
     assert!(
-        bench
-            .observe()
+        host.observe()
             .await
             .services
             .iter()
@@ -69,12 +68,12 @@ async fn a_container_that_does_not_start_gives_the_place_back() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unhealthy_dependency_ends_the_wait_with_its_last_lines() {
-    let bench = Bench::new();
-    bench.set_secret("client", "hunter2hunter2");
-    bench.engine.behave("omni-tailscale", Behaviour::Silent);
+    let host = StackHost::new();
+    host.set_secret("client", "hunter2hunter2");
+    host.engine.behave("omni-tailscale", Behaviour::Silent);
     let stack = testing::stack();
-    let applied = bench.apply(&stack);
-    let engine = bench.engine.clone();
+    let applied = host.apply(&stack);
+    let engine = host.engine.clone();
     let fails = async {
         tokio::time::sleep(Duration::from_secs(5)).await;
         engine.write_log(
@@ -91,14 +90,14 @@ async fn an_unhealthy_dependency_ends_the_wait_with_its_last_lines() {
     );
     assert_eq!(failure.class, FailureClass::Permanent);
     assert_eq!(failure.evidence, ["cannot log in with [secret client]"]);
-    assert!(bench.engine.named("omni-omni-1").is_none());
+    assert!(host.engine.named("omni-omni-1").is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dependency_that_ends_is_not_waited_for() {
-    let bench = Bench::new();
-    bench.engine.behave("omni-tailscale", Behaviour::Exits(3));
-    let failure = bench.apply(&testing::stack()).await.unwrap_err();
+    let host = StackHost::new();
+    host.engine.behave("omni-tailscale", Behaviour::Exits(3));
+    let failure = host.apply(&testing::stack()).await.unwrap_err();
     assert!(
         failure.message.contains("ended with exit code 3"),
         "{failure}"
@@ -107,9 +106,9 @@ async fn a_dependency_that_ends_is_not_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_is_bounded_and_says_what_it_waited_for() {
-    let bench = Bench::new();
-    bench.engine.behave("omni-tailscale", Behaviour::Silent);
-    let failure = bench.apply(&testing::stack()).await.unwrap_err();
+    let host = StackHost::new();
+    host.engine.behave("omni-tailscale", Behaviour::Silent);
+    let failure = host.apply(&testing::stack()).await.unwrap_err();
     assert_eq!(
         failure.message,
         "service `omni` waits in vain: service `omni-tailscale` is not healthy in time: it is starting"
@@ -119,11 +118,11 @@ async fn a_wait_is_bounded_and_says_what_it_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_outlives_a_restart_of_the_engine() {
-    let bench = Bench::new();
-    bench.engine.behave("omni-tailscale", Behaviour::Silent);
+    let host = StackHost::new();
+    host.engine.behave("omni-tailscale", Behaviour::Silent);
     let stack = testing::stack();
-    let applied = bench.apply(&stack);
-    let engine = bench.engine.clone();
+    let applied = host.apply(&stack);
+    let engine = host.engine.clone();
     let restarts = async {
         tokio::time::sleep(Duration::from_secs(5)).await;
         engine.go_away();
@@ -139,12 +138,12 @@ async fn a_wait_outlives_a_restart_of_the_engine() {
 
 #[tokio::test(start_paused = true)]
 async fn an_engine_that_is_away_is_a_passing_failure() {
-    let bench = Bench::new();
-    bench.engine.go_away();
-    let failure = bench.apply(&testing::stack()).await.unwrap_err();
+    let host = StackHost::new();
+    host.engine.go_away();
+    let failure = host.apply(&testing::stack()).await.unwrap_err();
     assert_eq!(failure.class, FailureClass::Transient);
     assert!(failure.hint.unwrap().contains("systemctl status docker"));
-    let observed = bench.observe().await;
+    let observed = host.observe().await;
     assert!(
         !observed.known && observed.reason.contains("does not answer"),
         "{observed:?}"
@@ -160,7 +159,7 @@ async fn a_killed_agent_comes_to_the_same_end() {
         stack.services[1].files = vec![testing::file("/omni.yaml", testing::literal("a: 1"))];
         stack
     };
-    let undisturbed = Bench::new();
+    let undisturbed = StackHost::new();
     undisturbed.apply(&testing::stack()).await.unwrap();
     undisturbed.engine.forget_calls();
     undisturbed.apply(&newest()).await.unwrap();
@@ -169,17 +168,17 @@ async fn a_killed_agent_comes_to_the_same_end() {
     assert!(changes > 20, "{changes}");
 
     for survived in 0..changes {
-        let bench = Bench::new();
-        bench.apply(&testing::stack()).await.unwrap();
-        bench.engine.hang_after(survived);
+        let host = StackHost::new();
+        host.apply(&testing::stack()).await.unwrap();
+        host.engine.hang_after(survived);
         let newest_stack = newest();
         let killed = tokio::select! {
-            ended = bench.apply(&newest_stack) => Some(ended),
-            () = bench.engine.hangs() => None,
+            ended = host.apply(&newest_stack) => Some(ended),
+            () = host.engine.hangs() => None,
         };
         assert!(killed.is_none(), "{killed:?} after {survived} changes");
-        bench.engine.hang_never();
-        let services = bench.engine.names();
+        host.engine.hang_never();
+        let services = host.engine.names();
         for place in [
             "omni-omni-tailscale-1",
             "omni-omni-1",
@@ -190,14 +189,13 @@ async fn a_killed_agent_comes_to_the_same_end() {
                 "{place} is lost after {survived} changes: {services:?}"
             );
         }
-        bench
-            .apply(&newest())
+        host.apply(&newest())
             .await
             .unwrap_or_else(|failure| panic!("after {survived} changes: {failure}"));
-        assert_eq!(bench.engine.picture(), expected, "after {survived} changes");
-        bench.engine.forget_calls();
+        assert_eq!(host.engine.picture(), expected, "after {survived} changes");
+        host.engine.forget_calls();
         assert_eq!(
-            bench.apply(&newest()).await.unwrap().summary,
+            host.apply(&newest()).await.unwrap().summary,
             "nothing to do"
         );
     }
@@ -205,11 +203,11 @@ async fn a_killed_agent_comes_to_the_same_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_start_that_was_interrupted_is_finished() {
-    let bench = Bench::new();
-    bench.apply(&testing::stack()).await.unwrap();
-    bench.engine.end("omni-omni-1", 137);
-    let done = bench.apply(&testing::stack()).await.unwrap();
+    let host = StackHost::new();
+    host.apply(&testing::stack()).await.unwrap();
+    host.engine.end("omni-omni-1", 137);
+    let done = host.apply(&testing::stack()).await.unwrap();
     assert_eq!(done.summary, "started omni");
-    let omni = bench.engine.named("omni-omni-1").unwrap();
+    let omni = host.engine.named("omni-omni-1").unwrap();
     assert_eq!(omni.state, ContainerState::Running);
 }

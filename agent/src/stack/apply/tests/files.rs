@@ -31,8 +31,8 @@ fn entries(archive: &[u8]) -> Vec<(String, u32, u64, u64, String)> {
 
 #[tokio::test(start_paused = true)]
 async fn files_belong_to_the_user_that_the_image_names() {
-    let bench = Bench::new();
-    bench.set_secret("client", "hunter2hunter2");
+    let host = StackHost::new();
+    host.set_secret("client", "hunter2hunter2");
     let mut stack = testing::stack();
     stack.services[1].files = vec![
         file("/etc/omni.yaml", literal("account: 1")),
@@ -45,12 +45,10 @@ async fn files_belong_to_the_user_that_the_image_names() {
         files: BTreeMap::from([("/etc/passwd".to_owned(), passwd)]),
         layers: Vec::new(),
     };
-    bench
-        .apply_services(&stack, &["omni-tailscale"])
+    host.apply_services(&stack, &["omni-tailscale"])
         .await
         .unwrap();
-    bench
-        .engine
+    host.engine
         .publish(&image("registry.example/omni", '1'), prepared);
     let apply = Apply {
         stack: CheckedStack::try_from(stack).unwrap(),
@@ -58,8 +56,8 @@ async fn files_belong_to_the_user_that_the_image_names() {
         remove_orphans: Vec::new(),
         deadline: Instant::now() + Duration::from_secs(60),
     };
-    bench.stacks.apply(&apply, &bench.reporter).await.unwrap();
-    let archives = bench.engine.archives("omni-omni-1");
+    host.stacks.apply(&apply, &host.reporter).await.unwrap();
+    let archives = host.engine.archives("omni-omni-1");
     assert_eq!(
         entries(&archives[0]),
         [
@@ -79,62 +77,62 @@ async fn files_belong_to_the_user_that_the_image_names() {
             ),
         ]
     );
-    let made = bench.engine.made_from("omni-omni-1").unwrap();
+    let made = host.engine.made_from("omni-omni-1").unwrap();
     assert!(!format!("{made:?}").contains("hunter2"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_value_of_a_secret_recreates_who_uses_it() {
-    let bench = Bench::new();
-    bench.set_secret("client", "hunter2hunter2");
+    let host = StackHost::new();
+    host.set_secret("client", "hunter2hunter2");
     let mut stack = testing::stack();
     stack.services[1].environment = vec![v1::EnvironmentVariable {
         name: "CLIENT".to_owned(),
         value: Some(secret("client")),
     }];
-    bench.apply(&stack).await.unwrap();
-    assert_eq!(bench.apply(&stack).await.unwrap().summary, "nothing to do");
-    bench.set_secret("client", "hunter3hunter3");
-    let observed = bench.observe().await;
+    host.apply(&stack).await.unwrap();
+    assert_eq!(host.apply(&stack).await.unwrap().summary, "nothing to do");
+    host.set_secret("client", "hunter3hunter3");
+    let observed = host.observe().await;
     let changed: Vec<_> = observed
         .services
         .iter()
         .map(|service| service.changed_secrets.join(" "))
         .collect();
     assert_eq!(changed, ["client", "", ""]);
-    assert_eq!(bench.apply(&stack).await.unwrap().summary, "recreated omni");
-    assert_eq!(bench.apply(&stack).await.unwrap().summary, "nothing to do");
+    assert_eq!(host.apply(&stack).await.unwrap().summary, "recreated omni");
+    assert_eq!(host.apply(&stack).await.unwrap().summary, "nothing to do");
 }
 
 #[tokio::test(start_paused = true)]
 async fn missing_secrets_are_named_before_anything_is_done() {
-    let bench = Bench::new();
+    let host = StackHost::new();
     let mut stack = testing::stack();
     stack.services[1].files = vec![file("/a", secret("one")), file("/b", secret("two"))];
-    let failure = bench.apply(&stack).await.unwrap_err();
+    let failure = host.apply(&stack).await.unwrap_err();
     assert_eq!(
         failure.message,
         "these secrets are not set on this host: one, two"
     );
     assert_eq!(failure.class, FailureClass::Permanent);
-    assert_eq!(bench.changes(), Vec::<String>::new());
+    assert_eq!(host.changes(), Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_one_time_key_is_used_once_and_then_left_out() {
-    let bench = Bench::new();
-    bench.set_secret("auth-key", "tskey-auth-1");
+    let host = StackHost::new();
+    host.set_secret("auth-key", "tskey-auth-1");
     let mut stack = testing::stack();
     let mut key = file("/run/key", secret("auth-key"));
     key.one_time = true;
     stack.services[2].files = vec![key];
-    bench.apply(&stack).await.unwrap();
-    assert_eq!(bench.engine.archives("omni-omni-tailscale-1").len(), 1);
-    let record = bench.secrets.record(&"auth-key".parse().unwrap()).unwrap();
+    host.apply(&stack).await.unwrap();
+    assert_eq!(host.engine.archives("omni-omni-tailscale-1").len(), 1);
+    let record = host.secrets.record(&"auth-key".parse().unwrap()).unwrap();
     assert!(record.consumed, "the node is healthy, so it has logged in");
     // Its removal changes nothing; and a new container gets along without it.
-    assert_eq!(bench.apply(&stack).await.unwrap().summary, "nothing to do");
+    assert_eq!(host.apply(&stack).await.unwrap().summary, "nothing to do");
     stack.services[2].image = image("registry.example/omni-tailscale", '2');
-    bench.apply(&stack).await.unwrap();
-    assert!(bench.engine.archives("omni-omni-tailscale-1").is_empty());
+    host.apply(&stack).await.unwrap();
+    assert!(host.engine.archives("omni-omni-tailscale-1").is_empty());
 }

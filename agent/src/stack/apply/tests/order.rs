@@ -8,13 +8,13 @@ use crate::stack::testing::Behaviour;
 
 #[tokio::test(start_paused = true)]
 async fn a_stack_comes_up_in_dependency_order() {
-    let bench = Bench::new();
-    let done = bench.apply(&testing::stack()).await.unwrap();
+    let host = StackHost::new();
+    let done = host.apply(&testing::stack()).await.unwrap();
     assert_eq!(
         done.summary,
         "created omni-tailscale, omni, proxmox-provider"
     );
-    let starts: Vec<String> = bench
+    let starts: Vec<String> = host
         .changes()
         .into_iter()
         .filter(|call| call.starts_with("start "))
@@ -27,10 +27,10 @@ async fn a_stack_comes_up_in_dependency_order() {
             "start omni-proxmox-provider-1"
         ]
     );
-    let sidecar = bench.engine.named("omni-omni-tailscale-1").unwrap();
-    let omni = bench.engine.made_from("omni-omni-1").unwrap();
+    let sidecar = host.engine.named("omni-omni-tailscale-1").unwrap();
+    let omni = host.engine.made_from("omni-omni-1").unwrap();
     assert_eq!(omni.network, NetworkAttachment::Container(sidecar.id));
-    let observed = bench.observe().await;
+    let observed = host.observe().await;
     assert!(
         observed
             .services
@@ -42,26 +42,26 @@ async fn a_stack_comes_up_in_dependency_order() {
 
 #[tokio::test(start_paused = true)]
 async fn the_second_time_nothing_is_done() {
-    let bench = Bench::new();
-    bench.apply(&testing::stack()).await.unwrap();
-    bench.engine.forget_calls();
-    let done = bench.apply(&testing::stack()).await.unwrap();
+    let host = StackHost::new();
+    host.apply(&testing::stack()).await.unwrap();
+    host.engine.forget_calls();
+    let done = host.apply(&testing::stack()).await.unwrap();
     assert_eq!(done.summary, "nothing to do");
-    assert_eq!(bench.changes(), Vec::<String>::new());
+    assert_eq!(host.changes(), Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
 async fn another_image_recreates_that_service_alone() {
-    let bench = Bench::new();
-    bench.apply(&testing::stack()).await.unwrap();
-    let before = bench.engine.named("omni-omni-1").unwrap();
-    bench.engine.forget_calls();
-    let done = bench.apply(&with_newer_image("omni")).await.unwrap();
+    let host = StackHost::new();
+    host.apply(&testing::stack()).await.unwrap();
+    let before = host.engine.named("omni-omni-1").unwrap();
+    host.engine.forget_calls();
+    let done = host.apply(&with_newer_image("omni")).await.unwrap();
     assert_eq!(done.summary, "recreated omni");
     let short = &before.id[..12];
-    let digest = bench.observe().await.services[0].digest[..12].to_owned();
+    let digest = host.observe().await.services[0].digest[..12].to_owned();
     assert_eq!(
-        bench.changes(),
+        host.changes(),
         [
             format!("pull {}", testing::image("registry.example/omni", '2')),
             format!("create omni-omni-1-next-{digest}"),
@@ -76,15 +76,14 @@ async fn another_image_recreates_that_service_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_sidecar_takes_its_sharers_with_it() {
-    let bench = Bench::new();
-    bench.apply(&testing::stack()).await.unwrap();
-    let before = bench.engine.named("omni-omni-tailscale-1").unwrap();
-    bench.engine.forget_calls();
-    bench
-        .apply(&with_newer_image("omni-tailscale"))
+    let host = StackHost::new();
+    host.apply(&testing::stack()).await.unwrap();
+    let before = host.engine.named("omni-omni-tailscale-1").unwrap();
+    host.engine.forget_calls();
+    host.apply(&with_newer_image("omni-tailscale"))
         .await
         .unwrap();
-    let order: Vec<String> = bench
+    let order: Vec<String> = host
         .changes()
         .into_iter()
         .filter(|call| call.starts_with("stop omni") || call.starts_with("start "))
@@ -103,26 +102,25 @@ async fn a_new_sidecar_takes_its_sharers_with_it() {
             "start omni-proxmox-provider-1",
         ]
     );
-    let after = bench.engine.named("omni-omni-tailscale-1").unwrap();
+    let after = host.engine.named("omni-omni-tailscale-1").unwrap();
     assert_ne!(before.id, after.id);
     assert_eq!(before.volumes, after.volumes);
     assert!(
-        bench
-            .observe()
+        host.observe()
             .await
             .services
             .iter()
             .all(|service| service.namespace_live)
     );
-    assert_eq!(bench.engine.names().len(), 3);
+    assert_eq!(host.engine.names().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn sharers_outside_of_the_change_are_left_stopped_and_named() {
-    let bench = Bench::new();
-    bench.apply(&testing::stack()).await.unwrap();
+    let host = StackHost::new();
+    host.apply(&testing::stack()).await.unwrap();
     let newer = with_newer_image("omni-tailscale");
-    let done = bench
+    let done = host
         .apply_services(&newer, &["omni-tailscale"])
         .await
         .unwrap();
@@ -132,38 +130,37 @@ async fn sharers_outside_of_the_change_are_left_stopped_and_named() {
             .iter()
             .any(|warning| warning.contains("`omni` shares"))
     );
-    let omni = bench.engine.named("omni-omni-1").unwrap();
+    let omni = host.engine.named("omni-omni-1").unwrap();
     assert_eq!(omni.state, ContainerState::Exited);
     // The next change finds them with a dead namespace.
-    let done = bench.apply(&newer).await.unwrap();
+    let done = host.apply(&newer).await.unwrap();
     assert_eq!(done.summary, "recreated omni, proxmox-provider");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_restarted_sidecar_is_found_and_its_sharers_recreated() {
-    let bench = Bench::new();
-    bench.apply(&testing::stack()).await.unwrap();
-    bench.engine.tamper("omni-omni-tailscale-1", |details| {
+    let host = StackHost::new();
+    host.apply(&testing::stack()).await.unwrap();
+    host.engine.tamper("omni-omni-tailscale-1", |details| {
         details.started_at_milliseconds += 1_000_000;
         details.restarts = 1;
     });
-    let done = bench.apply(&testing::stack()).await.unwrap();
+    let done = host.apply(&testing::stack()).await.unwrap();
     assert_eq!(done.summary, "recreated omni, proxmox-provider");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stopped_sidecar_is_started_and_its_sharers_recreated() {
-    let bench = Bench::new();
-    bench.apply(&testing::stack()).await.unwrap();
-    bench.engine.end("omni-omni-tailscale-1", 1);
-    let done = bench.apply(&testing::stack()).await.unwrap();
+    let host = StackHost::new();
+    host.apply(&testing::stack()).await.unwrap();
+    host.engine.end("omni-omni-tailscale-1", 1);
+    let done = host.apply(&testing::stack()).await.unwrap();
     assert_eq!(
         done.summary,
         "recreated omni, proxmox-provider; started omni-tailscale"
     );
     assert!(
-        bench
-            .observe()
+        host.observe()
             .await
             .services
             .iter()
@@ -173,24 +170,24 @@ async fn a_stopped_sidecar_is_started_and_its_sharers_recreated() {
 
 #[tokio::test(start_paused = true)]
 async fn a_completed_dependency_lets_the_next_one_start() {
-    let bench = Bench::new();
+    let host = StackHost::new();
     let mut stack = testing::stack();
     stack.services.push(testing::service("migrate"));
     stack.services[1].depends_on.push(testing::after(
         "migrate",
         DependencyCondition::CompletedSuccessfully,
     ));
-    bench.engine.behave("migrate", Behaviour::Exits(0));
-    bench.apply(&stack).await.unwrap();
-    bench.engine.forget_calls();
-    assert_eq!(bench.apply(&stack).await.unwrap().summary, "nothing to do");
+    host.engine.behave("migrate", Behaviour::Exits(0));
+    host.apply(&stack).await.unwrap();
+    host.engine.forget_calls();
+    assert_eq!(host.apply(&stack).await.unwrap().summary, "nothing to do");
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_layer_is_told_while_an_image_is_pulled() {
-    let bench = Bench::new();
-    let (_, mut heard) = bench.reporter.subscribe();
-    bench.apply(&testing::stack()).await.unwrap();
+    let host = StackHost::new();
+    let (_, mut heard) = host.reporter.subscribe();
+    host.apply(&testing::stack()).await.unwrap();
     let mut layers = Vec::new();
     while let Ok(progress) = heard.try_recv() {
         if let Some(v1::progress::Event::Pull(step)) = progress.event
@@ -212,16 +209,16 @@ async fn each_layer_is_told_while_an_image_is_pulled() {
 
 #[tokio::test(start_paused = true)]
 async fn a_volume_that_an_image_made_for_itself_goes_to_its_successor() {
-    let bench = Bench::new();
-    bench.apply(&testing::stack()).await.unwrap();
+    let host = StackHost::new();
+    host.apply(&testing::stack()).await.unwrap();
     let nameless = "e".repeat(64);
-    bench.engine.tamper("omni-omni-1", |details| {
+    host.engine.tamper("omni-omni-1", |details| {
         details.volumes.push(crate::stack::engine::VolumeUse {
             name: "e".repeat(64),
             target: "/var/lib/omni".to_owned(),
         });
     });
-    bench.apply(&with_newer_image("omni")).await.unwrap();
-    let omni = bench.engine.named("omni-omni-1").unwrap();
+    host.apply(&with_newer_image("omni")).await.unwrap();
+    let omni = host.engine.named("omni-omni-1").unwrap();
     assert_eq!(omni.volumes[0].name, nameless);
 }

@@ -131,11 +131,16 @@ impl FakeEngine {
 
     /// Something is written to a container's log.
     pub fn write_log(&self, name: &str, text: &str) {
+        self.write_log_at(name, text, 0);
+    }
+
+    /// Something is written to a container's log at this time.
+    pub fn write_log_at(&self, name: &str, text: &str, time_milliseconds: i64) {
         if let Some(container) = self.lock().find_mut(name) {
             container.log.push(LogPiece {
                 stream: LogStream::Stdout,
                 bytes: text.as_bytes().to_vec(),
-                time_milliseconds: 0,
+                time_milliseconds,
             });
         }
     }

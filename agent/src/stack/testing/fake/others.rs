@@ -185,7 +185,13 @@ impl Activity for FakeEngine {
             .find(container)
             .ok_or_else(|| missing("container", container))?
             .log;
-        let skipped = log.len().saturating_sub(options.lines as usize);
+        // The model keeps no times of its own: from a start on, only what came last is new.
+        let wanted = if options.since_seconds > 0 {
+            1
+        } else {
+            options.lines as usize
+        };
+        let skipped = log.len().saturating_sub(wanted);
         let pieces: Vec<_> = log.iter().skip(skipped).cloned().map(Ok).collect();
         Ok(stream::iter(pieces).boxed())
     }

@@ -4,6 +4,8 @@
 //! masked before anything else is done with it. A line is bounded: what is longer is cut after
 //! masking, so that a secret is never cut in half and shown.
 
+mod read;
+
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
@@ -12,6 +14,8 @@ use omni_scale_proto::v1::{self, LogStream};
 
 use super::engine::{Engine, EngineError, LogOptions, LogPiece};
 use crate::secrets::Secrets;
+
+pub use read::ReadLogs;
 
 /// The longest line that is shown, in bytes.
 const LONGEST_SHOWN: usize = 16 * 1024;

@@ -1,0 +1,182 @@
+use omni_scale_probe::BodyExpectation;
+
+use super::*;
+use crate::files;
+use crate::service::health::{Health, HealthSource as _};
+use crate::stack::engine::HeldPort;
+use crate::stack::health::StackHealth;
+use crate::stack::testing::{StackHost, image, running_stack};
+
+fn report(met: bool) -> String {
+    format!(
+        r#"{{"url":"http://127.0.0.1:8080/healthz","met":{met},"steps":[],"nameservers":[],"addresses":[],"elapsed_milliseconds":1}}"#
+    )
+}
+
+/// The example stack, with a probe that finds what it should.
+async fn host() -> StackHost {
+    let host = running_stack().await;
+    let program = host.directory.path().join("omni-scale-probe");
+    files::write_atomically(&program, b"\x7fELF", 0o755).unwrap();
+    host.engine.answer("run", 0, &report(true));
+    host
+}
+
+fn healthz() -> ProbeRequest {
+    ProbeRequest::status(
+        "http://127.0.0.1:8080/healthz",
+        200,
+        BodyExpectation::Empty,
+        "",
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_engine_is_named_with_its_versions_or_why_it_is_not() {
+    let host = host().await;
+    assert_eq!(
+        host.stacks.engine().await.summary,
+        "Docker Engine model, API 1.45"
+    );
+    host.engine.go_away();
+    let finding = host.stacks.engine().await;
+    assert_eq!(finding.status, CheckStatus::Unknown);
+    assert!(finding.hint.contains("systemctl status docker"));
+    assert_eq!(host.stacks.engine_version().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tun_is_what_the_engine_can_give() {
+    let host = host().await;
+    assert_eq!(host.stacks.tun().await.status, CheckStatus::Passed);
+    host.engine.fail(
+        "run",
+        EngineError::Failed {
+            attempt: "cannot run container `x`".to_owned(),
+            status: 500,
+            message: "error gathering device information while adding custom device \"/dev/net/tun\": no such file or directory".to_owned(),
+        },
+    );
+    let finding = host.stacks.tun().await;
+    assert_eq!(finding.status, CheckStatus::Failed);
+    assert!(finding.hint.contains("modprobe tun"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stack_is_held_against_agent_toml() {
+    let host = host().await;
+    let mut stack = crate::stack::testing::stack();
+    let check = |stack: &v1::Stack| v1::StackPolicyCheck {
+        stack: Some(stack.clone()),
+    };
+    assert_eq!(
+        host.stacks.stack_policy(&check(&stack)).await.status,
+        CheckStatus::Passed
+    );
+    stack.services[0].image = image("evil.example/x", '1');
+    let finding = host.stacks.stack_policy(&check(&stack)).await;
+    assert_eq!(finding.status, CheckStatus::Failed);
+    assert!(
+        finding.hint.contains("`policy.image_repositories`"),
+        "{}",
+        finding.hint
+    );
+    assert!(!finding.may_change);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_of_the_stack_itself_is_known() {
+    let host = host().await;
+    host.engine.tamper("omni-omni-tailscale-1", |details| {
+        details.held_ports = vec![HeldPort {
+            address: "192.0.2.7".to_owned(),
+            port: 8090,
+            protocol: PortProtocol::Tcp,
+        }];
+    });
+    let holds = async |address: &str, port, protocol: PortProtocol| {
+        let check = v1::PortFreeCheck {
+            address: address.to_owned(),
+            port,
+            protocol: protocol.into(),
+            stack: "omni".to_owned(),
+        };
+        host.stacks.holds_port("omni", &check).await
+    };
+    assert!(holds("192.0.2.7", 8090, PortProtocol::Tcp).await);
+    assert!(holds("0.0.0.0", 8090, PortProtocol::Tcp).await);
+    assert!(!holds("192.0.2.8", 8090, PortProtocol::Tcp).await);
+    assert!(!holds("192.0.2.7", 8090, PortProtocol::Udp).await);
+    assert!(!holds("192.0.2.7", 8091, PortProtocol::Tcp).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_ended_cannot_be_probed_and_says_how_it_ended() {
+    let host = host().await;
+    host.engine
+        .write_log("omni-omni-1", "no such file: /omni.asc\n");
+    host.engine.end("omni-omni-1", 1);
+    let omni = "omni".parse().unwrap();
+    let stack = "omni".parse().unwrap();
+    let finding = host
+        .stacks
+        .probe_in_namespace(&stack, &omni, healthz())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        finding.summary,
+        "service `omni` does not run: it ended with exit code 1"
+    );
+    assert_eq!(finding.evidence, ["no such file: /omni.asc"]);
+    assert!(host.stacks.service_start(&stack, &omni).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sidecar_is_asked_for_its_name() {
+    let host = host().await;
+    let check = v1::SidecarNameCheck {
+        stack: "omni".to_owned(),
+        service: "omni-tailscale".to_owned(),
+        dns_name: "omni.tail.ts.net".to_owned(),
+    };
+    host.engine.answer(
+        "tailscale",
+        0,
+        r#"{"BackendState":"Running","Self":{"DNSName":"omni.tail.ts.net."}}"#,
+    );
+    assert_eq!(
+        host.stacks.sidecar_name(&check).await.status,
+        CheckStatus::Passed
+    );
+    host.engine.answer("tailscale", 1, "");
+    assert_eq!(
+        host.stacks.sidecar_name(&check).await.status,
+        CheckStatus::Unknown
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_products_own_answer_counts_for_its_health() {
+    let host = host().await;
+    let (stack, omni) = ("omni".parse().unwrap(), "omni".parse().unwrap());
+    assert_eq!(host.stacks.products_answer().await, None);
+    assert!(
+        host.stacks
+            .probe_in_namespace(&stack, &omni, healthz())
+            .await
+            .unwrap()
+            .met
+    );
+    assert_eq!(host.stacks.products_answer().await, Some(Health::Serving));
+    host.engine.answer("run", 1, &report(false));
+    let source = StackHealth::new(host.stacks.clone());
+    let mut health = source.watch("omni").unwrap();
+    health
+        .wait_for(|health| *health != Health::Unknown)
+        .await
+        .unwrap();
+    assert_eq!(*health.borrow_and_update(), Health::NotServing);
+    host.engine.answer("run", 0, &report(true));
+    health.changed().await.unwrap();
+    assert_eq!(*health.borrow(), Health::Serving);
+}

@@ -1,0 +1,145 @@
+use std::time::Duration;
+
+use super::*;
+use crate::stack::testing::{StackHost, running_stack};
+
+async fn control(
+    host: &StackHost,
+    action: ControlAction,
+    services: &[&str],
+) -> Result<Done, Failure> {
+    let control = Control {
+        name: "omni".parse().unwrap(),
+        action,
+        services: services.iter().map(|name| name.parse().unwrap()).collect(),
+        deadline: Instant::now() + Duration::from_secs(60),
+    };
+    host.stacks.control(&control, &host.reporter).await
+}
+
+/// Stops and starts since the last time this was asked.
+fn changes(host: &StackHost) -> Vec<String> {
+    let changes = host.changes();
+    host.engine.forget_calls();
+    changes
+        .into_iter()
+        .map(|call| {
+            call.replace("omni-omni-tailscale-1", "sidecar")
+                .replace("omni-omni-1", "omni")
+                .replace("omni-proxmox-provider-1", "provider")
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_sidecar_restarts_its_sharers_in_order() {
+    let host = running_stack().await;
+    let done = control(&host, ControlAction::Restart, &["omni-tailscale"])
+        .await
+        .unwrap();
+    assert_eq!(
+        done.summary,
+        "restarted omni-tailscale, omni, proxmox-provider"
+    );
+    assert_eq!(
+        changes(&host),
+        [
+            "stop provider",
+            "stop omni",
+            "stop sidecar",
+            "start sidecar",
+            "start omni",
+            "start provider"
+        ]
+    );
+    let observed = host.stacks.observe(&"omni".parse().unwrap(), &[]).await;
+    assert!(
+        observed
+            .services
+            .iter()
+            .all(|service| service.namespace_live)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_sharer_leaves_the_others_alone() {
+    let host = running_stack().await;
+    control(&host, ControlAction::Restart, &["omni"])
+        .await
+        .unwrap();
+    assert_eq!(changes(&host), ["stop omni", "start omni"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_stops_from_the_end_and_starts_from_the_beginning() {
+    let host = running_stack().await;
+    control(&host, ControlAction::Stop, &[]).await.unwrap();
+    assert_eq!(
+        changes(&host),
+        ["stop provider", "stop omni", "stop sidecar"]
+    );
+    let again = control(&host, ControlAction::Stop, &[]).await.unwrap();
+    assert_eq!(again.summary, "nothing to do");
+    changes(&host);
+    control(&host, ControlAction::Start, &[]).await.unwrap();
+    assert_eq!(
+        changes(&host),
+        ["start sidecar", "start omni", "start provider"]
+    );
+    assert_eq!(
+        control(&host, ControlAction::Start, &[])
+            .await
+            .unwrap()
+            .summary,
+        "nothing to do"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sharer_with_a_dead_namespace_is_started_anew() {
+    let host = running_stack().await;
+    host.engine.tamper("omni-omni-tailscale-1", |details| {
+        details.started_at_milliseconds += 1_000_000;
+    });
+    let done = control(&host, ControlAction::Start, &["omni"])
+        .await
+        .unwrap();
+    assert_eq!(done.summary, "started omni");
+    assert_eq!(changes(&host), ["stop omni", "start omni"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_sidecar_takes_its_sharers_with_it() {
+    let host = running_stack().await;
+    let done = control(&host, ControlAction::Stop, &["omni-tailscale"])
+        .await
+        .unwrap();
+    assert_eq!(
+        done.summary,
+        "stopped proxmox-provider, omni, omni-tailscale"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_there_is_named() {
+    let host = running_stack().await;
+    let failure = control(&host, ControlAction::Start, &["gone"])
+        .await
+        .unwrap_err();
+    assert_eq!(
+        failure.message,
+        "service `gone` of stack `omni` has no container"
+    );
+    let control = Control {
+        name: "other".parse().unwrap(),
+        action: ControlAction::Start,
+        services: Vec::new(),
+        deadline: Instant::now(),
+    };
+    let failure = host
+        .stacks
+        .control(&control, &Reporter::default())
+        .await
+        .unwrap_err();
+    assert_eq!(failure.message, "no stack `other` was applied on this host");
+}

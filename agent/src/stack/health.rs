@@ -1,0 +1,273 @@
+//! Health of the names `omni`, `omni/SERVICE` and `provider`.
+//!
+//! A service is healthy when its container runs, says so itself if it has a health check, and is
+//! on the live network namespace. `omni` is the whole of the stacks of this host, and the
+//! product's own answer where one is known: what a gate once asked inside of a namespace, and got,
+//! is asked again every 15 s. State comes from the Engine's events; all of this rests while nobody
+//! watches.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::{BoxStream, SelectAll};
+use omni_scale_proto::v1::{self, ContainerHealth, ContainerState};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::Stacks;
+use crate::service::health::{Health, HealthSource};
+
+/// Between two questions to the product, and between two looks whether anybody still watches.
+const INTERVAL: Duration = Duration::from_secs(15);
+
+/// The service that `provider` stands for.
+const PROVIDER: &str = "proxmox-provider";
+
+/// Health of the stacks of this host. Needs a tokio runtime.
+pub struct StackHealth {
+    stacks: Stacks,
+    names: Names,
+}
+
+/// Everybody who watches, by name. Empty: nothing runs.
+type Names = Arc<Mutex<HashMap<String, watch::Sender<Health>>>>;
+
+impl StackHealth {
+    /// Watches nothing yet.
+    pub fn new(stacks: Stacks) -> Self {
+        Self {
+            stacks,
+            names: Names::default(),
+        }
+    }
+}
+
+impl HealthSource for StackHealth {
+    fn watch(&self, name: &str) -> Option<watch::Receiver<Health>> {
+        if name != "omni" && self.service_of(name).is_none() {
+            return None;
+        }
+        let mut names = lock(&self.names);
+        let rests = names.is_empty();
+        let receiver = names
+            .entry(name.to_owned())
+            .or_insert_with(|| watch::channel(Health::Unknown).0)
+            .subscribe();
+        drop(names);
+        if rests {
+            tokio::spawn(follow(self.stacks.clone(), self.names.clone()));
+        }
+        Some(receiver)
+    }
+}
+
+impl StackHealth {
+    /// The service behind a name, if a stack of this host has it.
+    fn service_of(&self, name: &str) -> Option<String> {
+        let service = service_name(name)?;
+        self.stacks
+            .knows_service(service)
+            .then(|| service.to_owned())
+    }
+}
+
+fn service_name(name: &str) -> Option<&str> {
+    match name {
+        "provider" => Some(PROVIDER),
+        _ => name.strip_prefix("omni/"),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells everybody who watches, until nobody does.
+async fn follow(stacks: Stacks, names: Names) {
+    let mut observations: SelectAll<BoxStream<'static, v1::StackObservation>> = SelectAll::new();
+    let mut observed: HashMap<String, v1::StackObservation> = HashMap::new();
+    let mut watched = stacks.names();
+    for stack in &watched {
+        observations.push(stacks.watch(stack.clone()));
+    }
+    // Absent: not asked yet.
+    let mut answer: Option<Option<Health>> = None;
+    let mut ticks = interval_at(Instant::now(), INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            Some(observation) = observations.next() => {
+                observed.insert(observation.name.clone(), observation);
+            }
+            _ = ticks.tick() => {
+                if nobody_watches(&names) {
+                    return;
+                }
+                // A stack may have been applied for the first time.
+                for stack in stacks.names() {
+                    if !watched.contains(&stack) {
+                        observations.push(stacks.watch(stack.clone()));
+                        watched.push(stack);
+                    }
+                }
+                if lock(&names).contains_key("omni") {
+                    answer = Some(stacks.products_answer().await);
+                }
+            }
+        }
+        let all = watched.len() == observed.len();
+        for (name, sender) in lock(&names).iter() {
+            let health = match service_name(name) {
+                Some(service) => observed
+                    .values()
+                    .find_map(|observation| service_health(observation, service))
+                    .unwrap_or(if all {
+                        Health::NotServing
+                    } else {
+                        Health::Unknown
+                    }),
+                None => match answer {
+                    Some(answer) if all => whole(observed.values(), answer),
+                    _ => Health::Unknown,
+                },
+            };
+            sender.send_if_modified(|known| {
+                let changed = *known != health;
+                *known = health;
+                changed
+            });
+        }
+    }
+}
+
+/// Forgets names that nobody watches any more; true when none is left.
+fn nobody_watches(names: &Names) -> bool {
+    let mut names = lock(names);
+    names.retain(|_, sender| sender.receiver_count() > 0);
+    names.is_empty()
+}
+
+/// Health of one service. `None`: this stack does not have it.
+fn service_health(observation: &v1::StackObservation, service: &str) -> Option<Health> {
+    if !observation.known {
+        return Some(Health::Unknown);
+    }
+    let service = observation
+        .services
+        .iter()
+        .find(|other| other.service == service)?;
+    let healthy = service.state() == ContainerState::Running
+        && service.namespace_live
+        && matches!(
+            service.health(),
+            ContainerHealth::None | ContainerHealth::Healthy
+        );
+    Some(if healthy {
+        Health::Serving
+    } else {
+        Health::NotServing
+    })
+}
+
+/// Health of all services together, and of the product's own answer if it is known how to ask.
+fn whole<'a>(
+    observations: impl Iterator<Item = &'a v1::StackObservation>,
+    answer: Option<Health>,
+) -> Health {
+    let mut healths = Vec::from_iter(answer);
+    for observation in observations {
+        if !observation.known {
+            return Health::Unknown;
+        }
+        healths.extend(
+            observation
+                .services
+                .iter()
+                .filter_map(|service| service_health(observation, &service.service)),
+        );
+    }
+    let has = |wanted: Health| healths.contains(&wanted);
+    if healths.is_empty() || has(Health::NotServing) {
+        Health::NotServing
+    } else if has(Health::Unknown) {
+        Health::Unknown
+    } else {
+        Health::Serving
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::testing::{StackHost, running_stack};
+
+    async fn next(receiver: &mut watch::Receiver<Health>) -> Health {
+        receiver.changed().await.unwrap();
+        *receiver.borrow_and_update()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn health_follows_the_containers() {
+        let host = running_stack().await;
+        let source = StackHealth::new(host.stacks.clone());
+        let mut whole = source.watch("omni").unwrap();
+        let mut provider = source.watch("provider").unwrap();
+        let mut sidecar = source.watch("omni/omni-tailscale").unwrap();
+        assert_eq!(*whole.borrow(), Health::Unknown);
+        assert_eq!(next(&mut whole).await, Health::Serving);
+        assert_eq!(next(&mut provider).await, Health::Serving);
+        assert_eq!(next(&mut sidecar).await, Health::Serving);
+        host.engine
+            .set_health("omni-omni-tailscale-1", ContainerHealth::Unhealthy);
+        assert_eq!(next(&mut sidecar).await, Health::NotServing);
+        assert_eq!(next(&mut whole).await, Health::NotServing);
+        assert!(!provider.has_changed().unwrap());
+        host.engine.go_away();
+        assert_eq!(next(&mut provider).await, Health::Unknown);
+        assert_eq!(next(&mut whole).await, Health::Unknown);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restarted_sidecar_makes_its_sharers_unhealthy() {
+        let host = running_stack().await;
+        let source = StackHealth::new(host.stacks.clone());
+        let mut provider = source.watch("provider").unwrap();
+        assert_eq!(next(&mut provider).await, Health::Serving);
+        host.engine.tamper("omni-omni-tailscale-1", |details| {
+            details.started_at_milliseconds += 1_000_000;
+        });
+        // Its health check starts anew, which is an event.
+        host.engine
+            .set_health("omni-omni-tailscale-1", ContainerHealth::Healthy);
+        assert_eq!(next(&mut provider).await, Health::NotServing);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_stack_the_role_is_there_and_does_not_serve() {
+        let host = StackHost::new();
+        let source = StackHealth::new(host.stacks.clone());
+        let mut whole = source.watch("omni").unwrap();
+        assert_eq!(next(&mut whole).await, Health::NotServing);
+        assert!(source.watch("omni/omni").is_none());
+        assert!(source.watch("tsidp").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_runs_while_nobody_watches() {
+        let host = running_stack().await;
+        let source = StackHealth::new(host.stacks.clone());
+        let mut provider = source.watch("provider").unwrap();
+        assert_eq!(next(&mut provider).await, Health::Serving);
+        drop(provider);
+        tokio::time::sleep(INTERVAL * 2).await;
+        assert!(lock(&source.names).is_empty());
+        host.engine.forget_calls();
+        host.engine.end("omni-omni-1", 1);
+        tokio::time::sleep(INTERVAL * 2).await;
+        assert!(host.engine.calls().is_empty());
+        let mut omni = source.watch("omni/omni").unwrap();
+        assert_eq!(next(&mut omni).await, Health::NotServing);
+    }
+}
