@@ -13,10 +13,9 @@ use bollard::query_parameters::{
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::FutureExt as _;
-use omni_scale_agent::config::Policy;
+use omni_scale_agent::config::{Paths, Policy};
 use omni_scale_agent::operation::{Done, Failure, Reporter};
 use omni_scale_agent::secrets::{SecretValue, Secrets};
-use omni_scale_agent::stack::applied::AppliedStacks;
 use omni_scale_agent::stack::docker::DockerEngine;
 use omni_scale_agent::stack::engine::{Containers as _, Engine};
 use omni_scale_agent::stack::{Apply, Stacks};
@@ -37,7 +36,7 @@ pub(crate) struct Bench {
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) stacks: Stacks,
     pub(crate) reporter: Reporter,
-    _directory: tempfile::TempDir,
+    pub(crate) directory: tempfile::TempDir,
 }
 
 /// Runs `test` on a bench and sweeps up after it.
@@ -62,19 +61,15 @@ impl Bench {
         let project = format!("ost-{}-{count}", std::process::id());
         let registry = Registry::start().await;
         let directory = tempfile::tempdir().unwrap();
-        let secrets = Arc::new(Secrets::open(&directory.path().join("secrets")).unwrap());
+        let paths = Paths::below(directory.path());
+        let secrets = Arc::new(Secrets::open(&paths.secrets).unwrap());
         let engine = Arc::new(DockerEngine::new(SOCKET));
         let policy = Policy {
             image_repositories: vec![format!("{}/*", registry.address)],
             ..Policy::default()
         };
         let port: Arc<dyn Engine> = engine.clone();
-        let stacks = Stacks::new(
-            port,
-            secrets.clone(),
-            Arc::new(policy),
-            AppliedStacks::new(directory.path().join("stacks")),
-        );
+        let stacks = Stacks::new(port, secrets.clone(), Arc::new(policy), &paths);
         Self {
             project,
             docker,
@@ -83,7 +78,7 @@ impl Bench {
             secrets,
             stacks,
             reporter: Reporter::default(),
-            _directory: directory,
+            directory,
         }
     }
 

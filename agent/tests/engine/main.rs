@@ -8,6 +8,8 @@
 
 mod bench;
 mod contract;
+mod control;
 mod life;
+mod one_shot;
 mod registry;
 mod swap;

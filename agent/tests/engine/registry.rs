@@ -157,13 +157,18 @@ impl Registry {
     }
 }
 
+/// A static program that needs nothing of an image.
+pub(crate) fn program() -> Vec<u8> {
+    ["/bin/busybox", "/usr/bin/busybox"]
+        .into_iter()
+        .find_map(|path| std::fs::read(path).ok())
+        .expect("a static busybox; it is in the Debian package `busybox-static`")
+}
+
 /// A root file system of one static program and its links. `mark` makes it a layer of its own,
 /// which no other image on the Engine has.
 fn busybox(mark: &str) -> Vec<u8> {
-    let program = ["/bin/busybox", "/usr/bin/busybox"]
-        .into_iter()
-        .find_map(|path| std::fs::read(path).ok())
-        .expect("a static busybox; it is in the Debian package `busybox-static`");
+    let program = program();
     let mut builder = tar::Builder::new(archive_builder(&[
         ("bin/busybox", &program, 0o755),
         (
