@@ -79,6 +79,10 @@ pub fn check_download(policy: &Policy, sum: &Sha256, url: &str) -> Result<(), Ar
     if path.contains("%2f") || path.contains("%5c") || path.contains("%2e") {
         return Err(unsafe_url("its path hides a separator"));
     }
+    // A listed sum is the same program wherever it lies.
+    if policy.artifact_sha256.contains(sum.as_str()) {
+        return Ok(());
+    }
     let allowed = policy
         .artifact_sources
         .iter()
