@@ -22,6 +22,8 @@ use crate::files::{self, FileError};
 const LARGEST: usize = 64 * 1024;
 /// The most secrets on one host.
 const MOST: usize = 256;
+/// How an armored private OpenPGP key begins.
+const PRIVATE_KEY_ARMOR: &[u8] = b"-----BEGIN PGP PRIVATE KEY BLOCK-----";
 /// The file with the key of the keyed digests. No secret can have this name.
 const KEY_FILE: &str = ".digest-key";
 /// The ending of the file of a value whose export is not confirmed yet. No secret's name has a dot.
@@ -204,6 +206,7 @@ impl Secrets {
             return Ok(tell(name, header, false));
         }
         held.check_room(name)?;
+        self.keep_key(name, held.current.get(name))?;
         let header = Header::new(clock::now_milliseconds(), digest);
         self.write(name.as_str(), &header, value.expose())?;
         let record = tell(name, &header, false);
@@ -274,6 +277,7 @@ impl Secrets {
                 }),
             };
         };
+        self.keep_key(name, held.current.get(name))?;
         self.write(name.as_str(), &header, value.expose())?;
         files::remove(&self.path(&format!("{name}{CANDIDATE}")))?;
         let record = tell(name, &header, false);
@@ -298,6 +302,23 @@ impl Secrets {
     fn write(&self, file_name: &str, header: &Header, value: &[u8]) -> Result<(), FileError> {
         let contents = Zeroizing::new(record::encode(header, value));
         files::write_atomically(&self.path(file_name), &contents, 0o600)
+    }
+
+    /// A private OpenPGP key that is replaced stays on the host: what was encrypted with it is lost without it.
+    fn keep_key(
+        &self,
+        name: &SecretName,
+        replaced: Option<&(Header, SecretValue)>,
+    ) -> Result<(), FileError> {
+        let Some((header, value)) = replaced else {
+            return Ok(());
+        };
+        if !value.expose().starts_with(PRIVATE_KEY_ARMOR) {
+            return Ok(());
+        }
+        let kept = format!(".replaced-{name}-{}", &header.keyed_digest[..16]);
+        tracing::warn!(secret = %name, file = kept, "kept the private key that is replaced");
+        self.write(&kept, header, value.expose())
     }
 
     fn digest(&self, name: &SecretName, value: &SecretValue) -> String {
@@ -452,6 +473,19 @@ mod tests {
         }
         assert_eq!(secrets.get(&name("key")).unwrap().expose(), b"made here");
         assert_eq!(secrets.list().len(), 1);
+    }
+
+    #[test]
+    fn a_private_key_that_is_replaced_stays_on_the_host() {
+        let directory = tempfile::tempdir().unwrap();
+        let secrets = Secrets::open(directory.path()).unwrap();
+        let key = |body: &str| value(&format!("-----BEGIN PGP PRIVATE KEY BLOCK-----\n{body}"));
+        let first = secrets.put(&name("key"), &key("one")).unwrap();
+        secrets.put(&name("key"), &key("two")).unwrap();
+        let kept = format!(".replaced-key-{}", &first.keyed_digest[..16]);
+        let contents = std::fs::read(directory.path().join(kept)).unwrap();
+        assert!(contents.ends_with(b"one"));
+        assert_eq!(Secrets::open(directory.path()).unwrap().list().len(), 1);
     }
 
     #[test]

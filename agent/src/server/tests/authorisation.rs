@@ -2,6 +2,7 @@
 
 use omni_scale_proto::v1;
 use omni_scale_proto::v1::acquire_lease_response::Result as Answer;
+use omni_scale_proto::v1::generate_secret_request::Action;
 use tonic::{Code, Status};
 
 use super::rig::{Client, Rig, Shown, operation};
@@ -39,7 +40,7 @@ async fn lease(rig: &Rig) -> u64 {
 
 fn secret(id: u8, generation: u64, epoch: u64) -> v1::PutSecretRequest {
     v1::PutSecretRequest {
-        operation: operation(id, generation, epoch),
+        operation: Some(operation(id, generation, epoch)),
         name: "client".to_owned(),
         value: b"hunter2!".to_vec(),
     }
@@ -235,11 +236,10 @@ async fn a_made_secret_is_exported_until_it_is_confirmed_and_never_after() {
     let rig = Rig::enrolled().await;
     let epoch = lease(&rig).await;
     let request = |id, generation, action| v1::GenerateSecretRequest {
-        operation: operation(id, generation, epoch),
+        operation: Some(operation(id, generation, epoch)),
         name: "token".to_owned(),
         action: Some(action),
     };
-    use v1::generate_secret_request::Action;
     let recipe = Action::Make(v1::SecretRecipe {
         recipe: Some(v1::secret_recipe::Recipe::RandomBytes(16)),
     });

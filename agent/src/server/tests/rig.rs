@@ -64,13 +64,13 @@ impl Rig {
         let identities = Arc::new(IdentityStore::open(&identity).unwrap());
         let tokens = TokenFile::in_directory(&identity);
         let credentials = Credentials::new(identities.clone(), tokens.clone()).unwrap();
-        let (_address, addresses) = watch::channel(Some(Ipv4Addr::LOCALHOST));
+        let (address_source, addresses) = watch::channel(Some(Ipv4Addr::LOCALHOST));
         let (connections, incoming) = mpsc::channel(4);
         let (state, mut states) = watch::channel(Listening::WaitingForAddress);
         let listening = tokio::spawn(async move {
             // The sender lives as long as the listener.
             listen(addresses, 0, Arc::new(credentials), connections, state).await;
-            drop(_address);
+            drop(address_source);
         });
         let routes = routes(directory.path(), &identities, &tokens);
         let identities_served = identities.clone();
@@ -258,12 +258,12 @@ impl ServerCertVerifier for Seen {
 }
 
 /// The operation of a mutation under a lease.
-pub(super) fn operation(id: u8, generation: u64, lease_epoch: u64) -> Option<v1::Operation> {
-    Some(v1::Operation {
+pub(super) fn operation(id: u8, generation: u64, lease_epoch: u64) -> v1::Operation {
+    v1::Operation {
         operation_id: format!("{id:064x}"),
         deployment_id: crate::operation::testing::deployment().to_string(),
         generation,
         lease_epoch,
         deadline_seconds: 30,
-    })
+    }
 }
