@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use omni_scale_agent::service::checks::StackChecks as _;
 use omni_scale_agent::stack::engine::{
-    ContainerSpecification, Containers as _, EngineError, NetworkAttachment, OneShot,
+    ContainerSpecification, Containers as _, EngineError, Images as _, NetworkAttachment, OneShot,
 };
 use omni_scale_agent::stack::probe::{ProbeError, ProbeImage};
 use omni_scale_probe::{BodyExpectation, ProbeRequest};
