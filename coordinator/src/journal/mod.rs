@@ -12,6 +12,8 @@ mod lock;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
 mod read;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::io;
@@ -290,7 +292,7 @@ impl Journal {
         let record = Record {
             seq: self.next_sequence,
             time,
-            record: event,
+            event,
         };
         let mut line = serde_json::to_vec(&record).expect("a record has only text keys");
         line.push(b'\n');

@@ -83,7 +83,7 @@ pub(super) fn read_whole(
             )));
         }
         state = state
-            .next(&record.record)
+            .next(&record.event)
             .map_err(|error| damaged(error.to_string()))?;
         records.push(record);
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use omni_scale_proto::id::HostName;
+use omni_scale_proto::id::{HostName, SecretName};
 use omni_scale_proto::operation::Target;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,9 @@ pub struct HostBasis {
     pub specifications: BTreeMap<String, String>,
     /// What the host's Engine says that each image reference is.
     pub images: BTreeMap<String, String>,
+    /// Keyed digests of the secrets that the plan builds on; `-` when one is not set, `used` when
+    /// a one-time key is gone.
+    pub secrets: BTreeMap<SecretName, String>,
 }
 
 /// One fact that is not as it was.
@@ -110,6 +113,14 @@ impl HostBasis {
                     .insert(image.reference.clone(), or_dash(&image.resolved));
             }
         }
+        for name in &asked.secrets {
+            let value = match facts.secret(name.as_str()) {
+                Some(secret) if secret.consumed => "used",
+                Some(secret) if !secret.candidate => &secret.keyed_digest,
+                Some(_) | None => "-",
+            };
+            basis.secrets.insert(name.clone(), value.to_owned());
+        }
         basis
     }
 
@@ -129,6 +140,10 @@ impl HostBasis {
         }
         facts.extend(pairs("", &self.specifications, &now.specifications));
         facts.extend(pairs("image ", &self.images, &now.images));
+        facts.extend(self.secrets.iter().map(|(name, planned)| {
+            let found = now.secrets.get(name).map_or("-", String::as_str);
+            (format!("secret {name}"), planned.clone(), found.to_owned())
+        }));
         facts
             .into_iter()
             .filter(|(_, planned, found)| planned != found)

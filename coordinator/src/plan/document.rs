@@ -34,13 +34,14 @@ pub(super) struct PlanContent {
     pub(super) warnings: Vec<String>,
 }
 
-/// A plan as a file.
+/// A plan as a file. Its digest is over the text of `plan`, with sorted keys, so that fields
+/// which a later version adds do not make an older file look changed.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PlanFile {
     format: u32,
     digest: Sha256,
-    plan: PlanContent,
+    plan: serde_json::Value,
 }
 
 /// Why a plan file is not run.
@@ -74,7 +75,7 @@ pub enum PlanFileError {
 
 impl Plan {
     pub(super) fn new(content: PlanContent) -> Self {
-        let digest = digest(&content);
+        let digest = digest(&value(&content));
         Self { content, digest }
     }
 
@@ -93,14 +94,15 @@ impl Plan {
         if digest(&file.plan) != file.digest {
             return Err(PlanFileError::Changed);
         }
-        if file.plan.deployment != deployment {
+        let content: PlanContent = serde_json::from_value(file.plan).map_err(malformed)?;
+        if content.deployment != deployment {
             return Err(PlanFileError::Foreign {
-                found: file.plan.deployment,
+                found: content.deployment,
                 expected: deployment,
             });
         }
         Ok(Self {
-            content: file.plan,
+            content,
             digest: file.digest,
         })
     }
@@ -110,7 +112,7 @@ impl Plan {
         serde_json::to_value(PlanFile {
             format: PLAN_FORMAT,
             digest: self.digest.clone(),
-            plan: self.content.clone(),
+            plan: value(&self.content),
         })
         .expect("messages have only text keys")
     }
@@ -184,6 +186,77 @@ impl Plan {
     }
 }
 
-fn digest(content: &PlanContent) -> Sha256 {
-    Sha256::of(&serde_json::to_vec(content).expect("messages have only text keys"))
+fn value(content: &PlanContent) -> serde_json::Value {
+    serde_json::to_value(content).expect("messages have only text keys")
+}
+
+fn digest(plan: &serde_json::Value) -> Sha256 {
+    Sha256::of(&serde_json::to_vec(plan).expect("it is JSON already"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::fake::FakeAgents;
+    use crate::plan::{Choices, examples, plan};
+    use crate::rollout::{SystemClock, observe};
+
+    async fn file() -> (Plan, serde_json::Value) {
+        let desired = examples::desired();
+        let agents = FakeAgents::new(&desired);
+        agents.world().skew_to(&SystemClock);
+        let observed = observe(&agents.seat(), &SystemClock, &Scope::of(&desired)).await;
+        let plan = plan(&desired, &observed, Choices::default()).unwrap();
+        let file = plan.to_json();
+        (plan, file)
+    }
+
+    fn read(plan: &Plan, file: &serde_json::Value) -> Result<Plan, PlanFileError> {
+        Plan::from_json(&serde_json::to_vec_pretty(file).unwrap(), plan.deployment())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plan_survives_its_file_in_any_layout() {
+        let (plan, file) = file().await;
+        assert_eq!(read(&plan, &file).unwrap(), plan);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_edited_plan_is_refused_wherever_it_was_edited() {
+        let (plan, file) = file().await;
+        let paths = [
+            "/plan/deployment",
+            "/plan/basis/hosts/omni/machine_id",
+            "/plan/waves/1/steps/0/generation",
+            "/plan/waves/3/steps/0/action/apply-stack/stack/services/0/image",
+            "/plan/waves/0/gate",
+            "/plan/notes",
+        ];
+        for path in paths {
+            let mut edited = file.clone();
+            *edited.pointer_mut(path).unwrap() = serde_json::json!("edited");
+            let error = read(&plan, &edited).unwrap_err();
+            assert!(matches!(error, PlanFileError::Changed), "{path}: {error}");
+        }
+        let mut edited = file.clone();
+        edited["plan"]["more"] = serde_json::json!(1);
+        assert!(matches!(read(&plan, &edited), Err(PlanFileError::Changed)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn plans_of_others_and_of_other_formats_are_refused() {
+        let (plan, file) = file().await;
+        let other = "0b0b0b0b-0b0b-4b0b-8b0b-0b0b0b0b0b0b".parse().unwrap();
+        let bytes = serde_json::to_vec(&file).unwrap();
+        let error = Plan::from_json(&bytes, other).unwrap_err();
+        assert!(matches!(error, PlanFileError::Foreign { .. }), "{error}");
+        let mut newer = file.clone();
+        newer["format"] = serde_json::json!(2);
+        assert!(matches!(
+            read(&plan, &newer),
+            Err(PlanFileError::Format { found: 2 })
+        ));
+        let error = Plan::from_json(b"{}", plan.deployment()).unwrap_err();
+        assert!(matches!(error, PlanFileError::Malformed { .. }), "{error}");
+    }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use omni_scale_proto::id::{HostName, StackName};
+use omni_scale_proto::id::{HostName, SecretName, StackName};
 use omni_scale_proto::operation::Target;
 use omni_scale_proto::role::HostRole;
 use omni_scale_proto::stack::image_digest;
@@ -30,6 +30,8 @@ pub struct HostScope {
     pub unit: bool,
     /// A stack, and the images that its Engine shall resolve.
     pub stack: Option<StackScope>,
+    /// The secrets that the plan builds on.
+    pub secrets: BTreeSet<SecretName>,
 }
 
 /// A stack that is asked for.
@@ -66,6 +68,10 @@ impl Scope {
                     .filter(|image| image_digest(image).is_none())
                     .collect(),
             });
+        for secret in &desired.secrets {
+            let host = hosts.entry(secret.host.clone()).or_default();
+            host.secrets.insert(secret.name.clone());
+        }
         Self { hosts }
     }
 }

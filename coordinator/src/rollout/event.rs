@@ -12,7 +12,7 @@ use crate::plan::{Deviation, StepId, Wave};
 
 /// What the journal holds. Written before what it announces is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Event {
     /// A coordinator has begun, or gone on, to run the rollout.
     Started {
@@ -284,7 +284,7 @@ pub struct Record {
     /// Milliseconds since the Unix epoch, by the coordinator's clock.
     pub time: i64,
     /// What happened.
-    pub record: Event,
+    pub event: Event,
 }
 
 /// What a rollout tells while it runs. Losing it loses nothing.

@@ -190,6 +190,15 @@ impl<'a> Leases<'a> {
         }
     }
 
+    /// An agent has refused something: was it for the lease? True: the lease was in doubt, so the
+    /// next [`Self::epoch`] takes it again or finds it lost.
+    pub(super) async fn was_lease(&self, host: &HostName) -> bool {
+        self.renew(host).await;
+        let held = self.held();
+        held.get(host)
+            .is_none_or(|held| held.lost.is_some() || held.until <= Instant::now())
+    }
+
     /// The agent says that the lease is over, and nobody has it.
     pub(super) fn doubt(&self, host: &HostName) {
         if let Some(held) = self.held().get_mut(host) {

@@ -257,9 +257,17 @@ impl Drive<'_> {
                 self.unsent = false;
                 return self.reply_lost(failure.message).await;
             }
-            AgentError::Unreachable { .. }
+            // Over the wire, a stale epoch looks like any refusal.
+            AgentError::Refused { .. } if self.run.leases.was_lease(&self.step.host).await => {
+                let failure = StepFailure {
+                    class: Class::Transient,
+                    ..failure
+                };
+                return self.cannot_go_on(Some(flight), failure).await;
+            }
+            AgentError::Refused { .. }
+            | AgentError::Unreachable { .. }
             | AgentError::Unavailable { .. }
-            | AgentError::Refused { .. }
             | AgentError::NotEnrolled { .. }
             | AgentError::Faulty { .. }
             | AgentError::Held { .. } => {}

@@ -3,6 +3,7 @@
 /// generation or epoch with FAILED_PRECONDITION, and answers a repeated
 /// operation_id from its ledger.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Operation {
     /// 64 lower-case hex digits. Inside a plan: SHA-256 over deployment, target,
@@ -24,6 +25,7 @@ pub struct Operation {
 }
 /// The last message of every mutation.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Outcome {
     #[prost(string, tag = "1")]
@@ -46,6 +48,7 @@ pub struct Outcome {
 }
 /// Why an operation failed, in words an operator can act on.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Failure {
     #[prost(enumeration = "FailureClass", tag = "1")]
@@ -62,6 +65,7 @@ pub struct Failure {
 }
 /// What happens while an operation runs. Progress may be lost; the outcome is not.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Progress {
     #[prost(oneof = "progress::Event", tags = "1, 2, 3, 4, 5")]
@@ -86,6 +90,7 @@ pub mod progress {
 }
 /// The operation has come to a new part of its work.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Stage {
     /// What is worked on: a unit or a service.
@@ -97,6 +102,7 @@ pub struct Stage {
 }
 /// Progress of one layer of an image.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PullProgress {
     #[prost(string, tag = "1")]
@@ -116,6 +122,7 @@ pub struct PullProgress {
 }
 /// One line of a unit's journal or of a container's log, masked.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LogLine {
     /// Unit or service.
@@ -131,6 +138,7 @@ pub struct LogLine {
 }
 /// A service's health, or a unit's state, has changed.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HealthTransition {
     #[prost(string, tag = "1")]
@@ -215,6 +223,7 @@ impl LogStream {
 }
 /// What the unit shall be.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UnitConfiguration {
     #[prost(message, optional, tag = "1")]
@@ -240,6 +249,7 @@ pub struct UnitConfiguration {
     pub extra_roots_pem: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Artifact {
     /// 64 lower-case hex digits.
@@ -250,6 +260,7 @@ pub struct Artifact {
     pub url: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UnitObservation {
     /// Whether the bus answered. When false, all of systemd's fields are absent.
@@ -302,6 +313,7 @@ pub struct UnitObservation {
     pub drifted: bool,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Verification {
     #[prost(enumeration = "VerificationStatus", tag = "1")]
@@ -313,15 +325,18 @@ pub struct Verification {
     pub checked_at_milliseconds: i64,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ObserveUnitRequest {}
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ObserveUnitResponse {
     #[prost(message, optional, tag = "1")]
     pub observation: ::core::option::Option<UnitObservation>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ApplyUnitRequest {
     #[prost(message, optional, tag = "1")]
@@ -330,6 +345,7 @@ pub struct ApplyUnitRequest {
     pub configuration: ::core::option::Option<UnitConfiguration>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ApplyUnitResponse {
     #[prost(oneof = "apply_unit_response::Message", tags = "1, 2")]
@@ -347,6 +363,7 @@ pub mod apply_unit_response {
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ControlUnitRequest {
     #[prost(message, optional, tag = "1")]
@@ -355,21 +372,25 @@ pub struct ControlUnitRequest {
     pub action: i32,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ControlUnitResponse {
     #[prost(message, optional, tag = "1")]
     pub outcome: ::core::option::Option<Outcome>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchUnitRequest {}
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchUnitResponse {
     #[prost(message, optional, tag = "1")]
     pub observation: ::core::option::Option<UnitObservation>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadJournalRequest {
     /// The last so many lines first. 0 to 10000.
@@ -379,6 +400,7 @@ pub struct ReadJournalRequest {
     pub follow: bool,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadJournalResponse {
     #[prost(message, optional, tag = "1")]
@@ -1071,6 +1093,7 @@ pub mod unit_service_server {
 }
 /// A stack, fully resolved: no variables, no relative paths, images by digest.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Stack {
     /// Compose project name: lower-case letters, digits, `-`, `_`.
@@ -1084,6 +1107,7 @@ pub struct Stack {
     pub networks: ::prost::alloc::vec::Vec<Network>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Volume {
     /// Key in the Compose file.
@@ -1101,6 +1125,7 @@ pub struct Volume {
     >,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Network {
     #[prost(string, tag = "1")]
@@ -1113,6 +1138,7 @@ pub struct Network {
     pub internal: bool,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Service {
     #[prost(string, tag = "1")]
@@ -1199,6 +1225,7 @@ pub struct Service {
     pub dns_search: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Arguments {
     #[prost(string, repeated, tag = "1")]
@@ -1206,12 +1233,14 @@ pub struct Arguments {
 }
 /// Text with secrets in it, by name.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Text {
     #[prost(message, repeated, tag = "1")]
     pub segments: ::prost::alloc::vec::Vec<Segment>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Segment {
     #[prost(oneof = "segment::Part", tags = "1, 2")]
@@ -1229,6 +1258,7 @@ pub mod segment {
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SecretReference {
     #[prost(string, tag = "1")]
@@ -1237,6 +1267,7 @@ pub struct SecretReference {
     pub encoding: i32,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EnvironmentVariable {
     #[prost(string, tag = "1")]
@@ -1246,6 +1277,7 @@ pub struct EnvironmentVariable {
 }
 /// A file put into the container between create and start.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct File {
     /// Absolute path in the container.
@@ -1266,6 +1298,7 @@ pub struct File {
     pub one_time: bool,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Mount {
     /// Absolute path in the container.
@@ -1292,6 +1325,7 @@ pub mod mount {
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TemporaryFileSystem {
     /// Bytes. 0: the Engine's default.
@@ -1302,6 +1336,7 @@ pub struct TemporaryFileSystem {
     pub mode: u32,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Device {
     #[prost(string, tag = "1")]
@@ -1313,6 +1348,7 @@ pub struct Device {
     pub permissions: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PublishedPort {
     /// IP literal. Empty: all addresses.
@@ -1327,6 +1363,7 @@ pub struct PublishedPort {
     pub protocol: i32,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct NetworkMode {
     #[prost(oneof = "network_mode::Mode", tags = "1, 2, 3")]
@@ -1349,12 +1386,14 @@ pub mod network_mode {
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct NetworkMemberships {
     #[prost(message, repeated, tag = "1")]
     pub memberships: ::prost::alloc::vec::Vec<NetworkMembership>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NetworkMembership {
     #[prost(string, tag = "1")]
@@ -1363,6 +1402,7 @@ pub struct NetworkMembership {
     pub aliases: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Dependency {
     #[prost(string, tag = "1")]
@@ -1371,6 +1411,7 @@ pub struct Dependency {
     pub condition: i32,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HealthCheck {
     /// `\["NONE"\]`, `\["CMD", …\]` or `\["CMD-SHELL", …\]`.
@@ -1389,6 +1430,7 @@ pub struct HealthCheck {
     pub retries: u32,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Logging {
     #[prost(string, tag = "1")]
@@ -1400,6 +1442,7 @@ pub struct Logging {
     >,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StackObservation {
     /// Whether the Engine answered. When false, nothing below is known.
@@ -1426,6 +1469,7 @@ pub struct StackObservation {
     pub generation: u64,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServiceObservation {
     #[prost(string, tag = "1")]
@@ -1467,6 +1511,7 @@ pub struct ServiceObservation {
     pub restarts: u32,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContainerSummary {
     #[prost(string, tag = "1")]
@@ -1480,6 +1525,7 @@ pub struct ContainerSummary {
 }
 /// A tag, and what the host's Engine says it is.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ImageResolution {
     /// As asked.
@@ -1495,6 +1541,7 @@ pub struct ImageResolution {
     pub present: bool,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ObserveStackRequest {
     #[prost(string, tag = "1")]
@@ -1504,12 +1551,14 @@ pub struct ObserveStackRequest {
     pub images: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ObserveStackResponse {
     #[prost(message, optional, tag = "1")]
     pub observation: ::core::option::Option<StackObservation>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ApplyStackRequest {
     #[prost(message, optional, tag = "1")]
@@ -1524,6 +1573,7 @@ pub struct ApplyStackRequest {
     pub remove_orphans: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ApplyStackResponse {
     #[prost(oneof = "apply_stack_response::Message", tags = "1, 2")]
@@ -1541,6 +1591,7 @@ pub mod apply_stack_response {
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ControlStackRequest {
     #[prost(message, optional, tag = "1")]
@@ -1554,6 +1605,7 @@ pub struct ControlStackRequest {
     pub services: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ControlStackResponse {
     #[prost(oneof = "control_stack_response::Message", tags = "1, 2")]
@@ -1571,18 +1623,21 @@ pub mod control_stack_response {
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchStackRequest {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchStackResponse {
     #[prost(message, optional, tag = "1")]
     pub observation: ::core::option::Option<StackObservation>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadLogsRequest {
     #[prost(string, tag = "1")]
@@ -1597,6 +1652,7 @@ pub struct ReadLogsRequest {
     pub follow: bool,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadLogsResponse {
     #[prost(message, optional, tag = "1")]
@@ -2446,6 +2502,7 @@ pub mod stack_service_server {
 }
 /// A question that has an answer. Preflight checks and the gates of waves.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Check {
     /// Chosen by the caller; comes back in the report.
@@ -2498,6 +2555,7 @@ pub mod check {
 }
 /// Answer to a check. Several may come for one check: `WAITING` until the last.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CheckReport {
     #[prost(string, tag = "1")]
@@ -2517,6 +2575,7 @@ pub struct CheckReport {
     pub elapsed_milliseconds: u32,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PortFreeCheck {
     /// IPv4 or IPv6 literal.
@@ -2532,12 +2591,15 @@ pub struct PortFreeCheck {
     pub stack: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TunCheck {}
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EngineCheck {}
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SecretCheck {
     #[prost(string, tag = "1")]
@@ -2546,6 +2608,7 @@ pub struct SecretCheck {
     pub r#use: i32,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TailnetCheck {
     /// Empty: any name.
@@ -2554,6 +2617,7 @@ pub struct TailnetCheck {
 }
 /// From where a question is asked.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Vantage {
     #[prost(oneof = "vantage::Place", tags = "1, 2")]
@@ -2573,9 +2637,11 @@ pub mod vantage {
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HostVantage {}
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NamespaceVantage {
     #[prost(string, tag = "1")]
@@ -2584,6 +2650,7 @@ pub struct NamespaceVantage {
     pub service: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DiscoveryCheck {
     /// https, no trailing slash.
@@ -2596,6 +2663,7 @@ pub struct DiscoveryCheck {
     pub extra_roots_pem: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HttpCheck {
     #[prost(string, tag = "1")]
@@ -2619,6 +2687,7 @@ pub struct HttpCheck {
     pub service: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServiceCheck {
     #[prost(string, tag = "1")]
@@ -2633,6 +2702,7 @@ pub struct ServiceCheck {
     pub hold_seconds: u32,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SidecarNameCheck {
     #[prost(string, tag = "1")]
@@ -2644,12 +2714,14 @@ pub struct SidecarNameCheck {
     pub dns_name: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StackPolicyCheck {
     #[prost(message, optional, tag = "1")]
     pub stack: ::core::option::Option<Stack>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UnitPolicyCheck {
     #[prost(message, optional, tag = "1")]
@@ -2767,9 +2839,11 @@ impl BodyExpectation {
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeRequest {}
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DescribeResponse {
     /// Semantic version of the agent's package.
@@ -2820,6 +2894,7 @@ pub struct DescribeResponse {
 }
 /// What the agent has done to one target: `unit/tsidp`, `stack/omni`, `secret/NAME`.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TargetStatus {
     #[prost(string, tag = "1")]
@@ -2835,6 +2910,7 @@ pub struct TargetStatus {
     pub outcome_unknown: bool,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EngineVersion {
     #[prost(string, tag = "1")]
@@ -2845,6 +2921,7 @@ pub struct EngineVersion {
     pub api_version_minimum: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TailnetStatus {
     #[prost(enumeration = "TailnetState", tag = "1")]
@@ -2875,9 +2952,11 @@ pub struct TailnetStatus {
     pub reason: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WhoAmIRequest {}
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WhoAmIResponse {
     /// The operator's name in the certificate.
@@ -2896,6 +2975,7 @@ pub struct WhoAmIResponse {
     pub peer_address: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AcquireLeaseRequest {
     #[prost(string, tag = "1")]
@@ -2908,6 +2988,7 @@ pub struct AcquireLeaseRequest {
     pub rollout_id: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AcquireLeaseResponse {
     #[prost(oneof = "acquire_lease_response::Result", tags = "1, 2")]
@@ -2925,6 +3006,7 @@ pub mod acquire_lease_response {
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LeaseGrant {
     /// Rises with each grant, for ever. From 1.
@@ -2938,6 +3020,7 @@ pub struct LeaseGrant {
     pub running: ::prost::alloc::vec::Vec<TargetStatus>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LeaseHolder {
     #[prost(string, tag = "1")]
@@ -2954,6 +3037,7 @@ pub struct LeaseHolder {
     pub remaining_milliseconds: u32,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RenewLeaseRequest {
     #[prost(uint64, tag = "1")]
@@ -2962,12 +3046,14 @@ pub struct RenewLeaseRequest {
     pub rollout_id: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RenewLeaseResponse {
     #[prost(uint32, tag = "1")]
     pub time_to_live_milliseconds: u32,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReleaseLeaseRequest {
     #[prost(uint64, tag = "1")]
@@ -2976,9 +3062,11 @@ pub struct ReleaseLeaseRequest {
     pub rollout_id: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReleaseLeaseResponse {}
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct PutSecretRequest {
@@ -2992,6 +3080,7 @@ pub struct PutSecretRequest {
     pub value: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PutSecretResponse {
     #[prost(message, optional, tag = "1")]
@@ -3000,6 +3089,7 @@ pub struct PutSecretResponse {
     pub secret: ::core::option::Option<SecretStatus>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GenerateSecretRequest {
     #[prost(message, optional, tag = "1")]
@@ -3023,6 +3113,7 @@ pub mod generate_secret_request {
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SecretRecipe {
     #[prost(oneof = "secret_recipe::Recipe", tags = "1, 2")]
@@ -3043,6 +3134,7 @@ pub mod secret_recipe {
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OpenPgpRecipe {
     /// `Name <mail@example.net>`
@@ -3050,6 +3142,7 @@ pub struct OpenPgpRecipe {
     pub user_id: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct GenerateSecretResponse {
@@ -3062,15 +3155,18 @@ pub struct GenerateSecretResponse {
     pub export: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListSecretsRequest {}
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListSecretsResponse {
     #[prost(message, repeated, tag = "1")]
     pub secrets: ::prost::alloc::vec::Vec<SecretStatus>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SecretStatus {
     #[prost(string, tag = "1")]
@@ -3089,6 +3185,7 @@ pub struct SecretStatus {
     pub candidate: bool,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EnrollRequest {
     #[prost(oneof = "enroll_request::Message", tags = "1, 2")]
@@ -3106,6 +3203,7 @@ pub mod enroll_request {
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EnrollResponse {
     #[prost(oneof = "enroll_response::Message", tags = "1, 2")]
@@ -3125,6 +3223,7 @@ pub mod enroll_response {
 /// HMAC-SHA-256(secret, "omni-scale enroll caller v1" || SHA-256(server
 /// certificate DER) || nonce).
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EnrollProof {
     /// 32 random bytes.
@@ -3136,6 +3235,7 @@ pub struct EnrollProof {
 /// HMAC-SHA-256(secret, "omni-scale enroll agent v1" || SHA-256(server
 /// certificate DER) || caller's nonce || nonce).
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EnrollAnswer {
     #[prost(bytes = "vec", tag = "1")]
@@ -3153,6 +3253,7 @@ pub struct EnrollAnswer {
     pub agent_version: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EnrollCertificate {
     /// Leaf first, DER.
@@ -3167,9 +3268,11 @@ pub struct EnrollCertificate {
     pub host_name: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EnrollDone {}
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RenewCertificateRequest {
     #[prost(oneof = "renew_certificate_request::Message", tags = "1, 2")]
@@ -3189,9 +3292,11 @@ pub mod renew_certificate_request {
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RenewCertificateStart {}
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RenewCertificateResponse {
     #[prost(oneof = "renew_certificate_response::Message", tags = "1, 2")]
@@ -3210,6 +3315,7 @@ pub mod renew_certificate_response {
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PutDenyListRequest {
     /// Rises with each change; an older one is refused.
@@ -3220,9 +3326,11 @@ pub struct PutDenyListRequest {
     pub serials: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PutDenyListResponse {}
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct PutArtifactRequest {
@@ -3243,6 +3351,7 @@ pub mod put_artifact_request {
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ArtifactStart {
     /// 64 lower-case hex digits.
@@ -3257,6 +3366,7 @@ pub struct ArtifactStart {
     pub offset: u64,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PutArtifactResponse {
     /// Bytes that the agent holds.
@@ -3267,12 +3377,14 @@ pub struct PutArtifactResponse {
     pub known: bool,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RunChecksRequest {
     #[prost(message, repeated, tag = "1")]
     pub checks: ::prost::alloc::vec::Vec<Check>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RunChecksResponse {
     #[prost(message, optional, tag = "1")]

@@ -39,6 +39,8 @@ pub(crate) fn generate(directory: &Path) -> Result<(), Box<dyn std::error::Error
         .btree_map(".")
         .skip_debug(SECRET_MESSAGES)
         .type_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)]")
+        // Plans, journals and ledgers outlive a version: a field that is new is absent in old ones.
+        .message_attribute(".", "#[serde(default)]")
         .compile_fds(descriptors.clone())?;
     let mut without_comments = descriptors;
     for file in &mut without_comments.file {

@@ -127,6 +127,11 @@ impl FakeHost {
             .filter(|lease| lease.until > Instant::now())
     }
 
+    pub(super) fn is_leased_under(&self, epoch: u64) -> bool {
+        self.current_lease()
+            .is_some_and(|lease| lease.epoch == epoch)
+    }
+
     /// Sets a secret, or changes its value.
     pub fn set_secret(&mut self, name: &str) {
         let secret = self.secrets.entry(name.to_owned()).or_default();

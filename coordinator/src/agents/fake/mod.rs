@@ -256,6 +256,14 @@ impl World {
             .expect("tests name hosts of the deployment")
     }
 
+    /// Sets every host's clock by another one.
+    pub fn skew_to(&mut self, clock: &dyn crate::rollout::WallClock) {
+        let offset = clock.now_milliseconds() - self.now_milliseconds();
+        for host in self.hosts.values_mut() {
+            host.clock_offset_milliseconds = offset;
+        }
+    }
+
     fn now_milliseconds(&self) -> i64 {
         let elapsed = i64::try_from(self.began.elapsed().as_millis());
         EPOCH_MILLISECONDS + elapsed.unwrap_or(i64::MAX / 2)
@@ -614,7 +622,9 @@ impl Agents for Seat {
         self.call(host, Call::RenewLease, tried).await?;
         let mut world = self.agents.world();
         let model = world.at(host, tried)?;
-        check_epoch(model, tried, epoch)?;
+        if !model.is_leased_under(epoch) {
+            return Err(lease_lost(host, tried));
+        }
         if let Some(lease) = &mut model.lease {
             lease.until = Instant::now() + LEASE_TIME_TO_LIVE;
         }
@@ -654,7 +664,9 @@ impl Agents for Seat {
         let admission = {
             let mut world = self.agents.world();
             let model = world.at(host, &tried)?;
-            check_epoch(model, &tried, operation.lease_epoch)?;
+            if !model.is_leased_under(operation.lease_epoch) {
+                return Err(stale_epoch(host, &tried, operation.lease_epoch));
+            }
             let ledger = model.targets.entry(target.to_string()).or_default();
             ledger.admit(operation)
         };
@@ -709,14 +721,20 @@ impl Agents for Seat {
     }
 }
 
-fn check_epoch(host: &FakeHost, tried: &str, epoch: u64) -> Result<(), AgentError> {
-    let current = host.current_lease();
-    if current.is_some_and(|lease| lease.epoch == epoch) {
-        return Ok(());
-    }
-    Err(AgentError::LeaseLost {
-        host: host.name.clone(),
+/// As over the wire: only a renewal can be told to be about the lease, and no holder is named.
+fn lease_lost(host: &HostName, tried: &str) -> AgentError {
+    AgentError::LeaseLost {
+        host: host.clone(),
         tried: tried.to_owned(),
-        holder: current.map(LeaseModel::as_holder),
-    })
+        holder: None,
+    }
+}
+
+fn stale_epoch(host: &HostName, tried: &str, epoch: u64) -> AgentError {
+    AgentError::Refused {
+        host: host.clone(),
+        tried: tried.to_owned(),
+        message: format!("lease epoch {epoch} is not in force"),
+        hint: String::new(),
+    }
 }

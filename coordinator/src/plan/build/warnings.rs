@@ -9,7 +9,7 @@ use crate::plan::observed::HostFacts;
 use crate::plan::refusal::PlanRefusal;
 
 const DAY_MILLISECONDS: i64 = 24 * 60 * 60 * 1000;
-/// Certificates and node keys are warned about from this many days before their end.
+/// Node keys are warned about from this many days before their end.
 const EXPIRY_WARNING_DAYS: i64 = 30;
 
 pub(super) fn warnings(context: &Context<'_>) -> Vec<String> {
@@ -32,13 +32,6 @@ fn about_host(host: &HostName, facts: &HostFacts) -> Vec<String> {
         ));
     }
     let days = |end: i64| (end - describe.clock_milliseconds) / DAY_MILLISECONDS;
-    let certificate = describe.certificate_not_after_milliseconds;
-    if certificate != 0 && days(certificate) < EXPIRY_WARNING_DAYS {
-        warnings.push(format!(
-            "the certificate of host `{host}` ends in {} days: `omni-scale renew {host}`",
-            days(certificate)
-        ));
-    }
     let tailnet = describe.tailnet.as_ref();
     let key = tailnet.and_then(|status| status.key_expiry_milliseconds);
     if let Some(end) = key.filter(|end| days(*end) < EXPIRY_WARNING_DAYS) {

@@ -59,6 +59,9 @@ pub(super) fn advance(state: &mut RolloutState, event: &Event) -> Advance {
             generation,
         } => begin(state, name, *step, *attempt, operation, *generation)?,
         Event::ReplyLost { step, .. } => {
+            if matches!(state.phase, Phase::Held { .. }) {
+                return refuse("the rollout is held");
+            }
             let progress = find(state, name, *step)?;
             match &mut progress.state {
                 StepState::Running(flight) | StepState::Undoing(flight) => flight.reply_lost = true,
@@ -225,13 +228,7 @@ fn begin(
         return illegal(format!("the rollout is {}", state.phase.word()));
     }
     let progress = find(state, event, step)?.clone();
-    if let Some(waits) = state
-        .waves
-        .iter()
-        .find(|wave| **wave < progress.wave && !state.passed.contains(wave))
-    {
-        return illegal(format!("the gate of {waits} has not passed"));
-    }
+    earlier_gates_passed(state, event, progress.wave)?;
     let expected = match &progress.state {
         StepState::Waiting => 1,
         StepState::Retrying { attempt, .. } => attempt + 1,
@@ -289,6 +286,17 @@ fn in_flight(attempt: u32, operation: &OperationId, generation: u64) -> InFlight
     }
 }
 
+fn earlier_gates_passed(state: &RolloutState, event: &'static str, wave: Wave) -> Advance {
+    let mut earlier = state.waves.iter().filter(|earlier| **earlier < wave);
+    match earlier.find(|earlier| !state.passed.contains(earlier)) {
+        None => Ok(()),
+        Some(waits) => Err(IllegalEvent {
+            event,
+            reason: format!("the gate of {waits} has not passed"),
+        }),
+    }
+}
+
 /// The generation of an operation is the one after what is known.
 fn follows(
     state: &RolloutState,
@@ -320,6 +328,7 @@ fn settle<'a>(
         return illegal(format!("the rollout is {}", state.phase.word()));
     }
     let progress = find(state, event, step)?.clone();
+    earlier_gates_passed(state, event, progress.wave)?;
     let (current, in_flight) = match &progress.state {
         StepState::Waiting => (1, None),
         StepState::Retrying { attempt, .. } => (attempt + 1, None),

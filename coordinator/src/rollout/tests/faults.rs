@@ -51,7 +51,7 @@ async fn what_passes_by_itself_is_tried_again_to_the_same_end() {
                 // Nothing was tried again behind the journal's back.
                 let written = desk.story(FIRST).records.into_iter().filter(|record| {
                     matches!(
-                        record.record,
+                        record.event,
                         Event::AttemptFailed { .. } | Event::ReplyLost { .. }
                     )
                 });
@@ -71,7 +71,7 @@ async fn a_hung_reply_is_given_up_at_the_deadline_and_what_was_done_is_adopted()
         assert_eq!(agents.portrait(), want, "{apply:?}");
         let records = desk.story(FIRST).records;
         let adopted = |event: &Event| matches!(event, Event::StepAdopted { .. });
-        assert!(records.iter().any(|record| adopted(&record.record)));
+        assert!(records.iter().any(|record| adopted(&record.event)));
     }
 }
 
@@ -102,7 +102,7 @@ async fn what_does_not_pass_by_itself_holds_and_a_resume_goes_on() {
                 .story(FIRST)
                 .records
                 .into_iter()
-                .filter(|record| matches!(record.record, Event::AttemptFailed { .. }));
+                .filter(|record| matches!(record.event, Event::AttemptFailed { .. }));
             assert_eq!(tries.count(), 0, "{told}");
             assert_eq!(
                 desk.resume().await,

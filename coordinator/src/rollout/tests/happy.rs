@@ -21,7 +21,7 @@ async fn everything_is_made_in_order_and_then_there_is_nothing_to_do() {
         .story(FIRST)
         .records
         .iter()
-        .map(|record| match &record.record {
+        .map(|record| match &record.event {
             Event::StepStarted { step, .. } => format!("start {step}"),
             Event::StepSucceeded { step, .. } => format!("done {step}"),
             Event::GatePassed { wave, .. } => format!("gate {}", wave.number()),
@@ -72,7 +72,7 @@ async fn the_operations_are_the_ones_of_the_plan() {
         .story(FIRST)
         .records
         .into_iter()
-        .filter_map(|record| match record.record {
+        .filter_map(|record| match record.event {
             Event::StepStarted {
                 operation,
                 generation,

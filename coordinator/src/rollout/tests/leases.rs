@@ -99,6 +99,23 @@ async fn a_lease_that_somebody_took_stops_the_rollout_before_its_next_act() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stale_epoch_that_looks_like_a_refusal_is_a_lost_lease() {
+    let (desired, agents) = fresh();
+    let desk = Desk::new("ada@desk", &agents);
+    let journal = desk.begin(desk.plan(&desired).await, FIRST);
+    let thief = agents.clone();
+    let (end, ()) = tokio::join!(desk.drive(journal, None), async move {
+        // Right after a renewal, and before the next one could tell.
+        tokio::time::sleep(Duration::from_millis(10_100)).await;
+        thief.world().host("omni").lease_to("eve@desk", "another");
+    });
+    let RolloutResult::LeaseLost { holder, .. } = end.result() else {
+        panic!("it did not stop for the lease");
+    };
+    assert_eq!(holder.unwrap().holder, "eve@desk");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_that_ran_out_while_its_host_was_away_is_taken_again() {
     let (desired, agents) = fresh();
     let (want, _) = undisturbed(&desired, &agents).await;

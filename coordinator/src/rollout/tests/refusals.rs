@@ -43,6 +43,10 @@ async fn a_changed_basis_is_refused_with_the_facts_that_differ() {
         registry.insert("siderolabs/omni:v1.5".to_owned(), digest);
     });
     assert_eq!(tag.await, "omni image siderolabs/omni:v1.5");
+    let secret = deviation(|agents| {
+        agents.world().host("omni").set_secret("provider-key");
+    });
+    assert_eq!(secret.await, "omni secret provider-key");
     let container = deviation(|agents| {
         let mut world = agents.world();
         world
