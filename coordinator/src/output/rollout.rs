@@ -182,7 +182,7 @@ impl<'a> RolloutDisplay<'a> {
 impl RolloutEvents for RolloutDisplay<'_> {
     fn tell(&self, happening: Happening) {
         match happening {
-            Happening::Recorded(record) => self.record(&record.record),
+            Happening::Recorded(record) => self.record(&record.event),
             Happening::Waiting {
                 what,
                 at_most_seconds,
