@@ -206,7 +206,7 @@ fn unreachable(url: &str, source: impl std::error::Error + Send + Sync + 'static
 
 #[cfg(test)]
 mod tests {
-    use super::super::program::samples::binary;
+    use super::super::samples::binary;
     use super::*;
     use omni_scale_proto::v1::FailureClass;
     use std::path::PathBuf;

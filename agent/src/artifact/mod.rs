@@ -11,6 +11,8 @@ mod download;
 mod error;
 mod policy;
 mod program;
+#[cfg(any(test, feature = "testing"))]
+pub mod samples;
 mod store;
 mod upload;
 

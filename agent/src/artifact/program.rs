@@ -132,44 +132,9 @@ fn check_machine(program: &Path) -> Result<(), ArtifactError> {
     })
 }
 
-/// Artifacts for tests of this module's users.
-#[cfg(test)]
-pub(crate) mod samples {
-    use std::io::Write as _;
-
-    /// A binary of this kind of machine, as far as its header says.
-    pub(crate) fn binary(body: &str) -> Vec<u8> {
-        let machine: u16 = match std::env::consts::ARCH {
-            "x86_64" => 0x3e,
-            "aarch64" => 0xb7,
-            other => panic!("tests do not know {other}"),
-        };
-        let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
-        bytes.resize(18, 0);
-        bytes.extend(machine.to_le_bytes());
-        bytes.extend(body.as_bytes());
-        bytes
-    }
-
-    /// A gzip-compressed tar archive.
-    pub(crate) fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
-        let compressed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        let mut archive = tar::Builder::new(compressed);
-        for (name, contents) in members {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(contents.len().try_into().unwrap());
-            header.set_mode(0o755);
-            archive.append_data(&mut header, name, *contents).unwrap();
-        }
-        let mut compressed = archive.into_inner().unwrap();
-        compressed.flush().unwrap();
-        compressed.finish().unwrap()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::samples::{archive, binary};
+    use super::super::samples::{archive, binary};
     use super::*;
 
     fn unpacked(artifact: &[u8]) -> Result<Vec<u8>, ArtifactError> {

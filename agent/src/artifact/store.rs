@@ -212,11 +212,11 @@ fn remove_directory(path: &Path) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::program::samples::{archive, binary};
+    use super::super::samples::{archive, binary, put};
     use super::*;
 
     struct Rig {
-        directory: tempfile::TempDir,
+        _directory: tempfile::TempDir,
         store: ArtifactStore,
     }
 
@@ -224,15 +224,14 @@ mod tests {
         fn new() -> Self {
             let directory = tempfile::tempdir().unwrap();
             let store = ArtifactStore::new(directory.path().join("programs"));
-            Self { directory, store }
+            Self {
+                _directory: directory,
+                store,
+            }
         }
 
         fn install(&self, artifact: &[u8]) -> Sha256 {
-            let path = self.directory.path().join("artifact");
-            files::write_atomically(&path, artifact, 0o600).unwrap();
-            let sum = Sha256::of(artifact);
-            self.store.install(&path, &sum).unwrap();
-            sum
+            put(&self.store, artifact).unwrap()
         }
 
         fn program(&self, sum: &Sha256) -> PathBuf {

@@ -185,7 +185,7 @@ async fn append(path: &std::path::Path, chunk: &[u8]) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::program::samples::binary;
+    use super::super::samples::binary;
     use super::*;
 
     struct Rig {

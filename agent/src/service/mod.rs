@@ -4,4 +4,5 @@ pub mod checks;
 pub mod health;
 pub mod host;
 pub mod stack;
+pub mod unit;
 pub mod upload;

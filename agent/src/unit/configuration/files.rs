@@ -39,14 +39,15 @@ impl ConfigurationFiles {
         self.auth_key.exists()
     }
 
-    /// Lays a one-time key ready for the next start. True when it was not there like this.
-    pub fn write_auth_key(&self, rendered: &str) -> Result<bool, FileError> {
+    /// Whether exactly this one-time key lies ready.
+    pub fn auth_key_is(&self, rendered: &str) -> Result<bool, FileError> {
         let found = files::read(&self.auth_key, LARGEST)?;
-        if found.is_some_and(|found| found == rendered.as_bytes()) {
-            return Ok(false);
-        }
-        files::write_atomically(&self.auth_key, rendered.as_bytes(), 0o600)?;
-        Ok(true)
+        Ok(found.is_some_and(|found| found == rendered.as_bytes()))
+    }
+
+    /// Lays a one-time key ready for the next start.
+    pub fn write_auth_key(&self, rendered: &str) -> Result<(), FileError> {
+        files::write_atomically(&self.auth_key, rendered.as_bytes(), 0o600)
     }
 
     /// Removes the one-time key.
@@ -67,8 +68,10 @@ mod tests {
         assert!(!files.environment_is("A=\"1\"\n").unwrap());
         files.write_environment("A=\"1\"\n").unwrap();
         assert!(files.environment_is("A=\"1\"\n").unwrap());
-        assert!(files.write_auth_key("TS_AUTHKEY=\"x\"\n").unwrap());
-        assert!(!files.write_auth_key("TS_AUTHKEY=\"x\"\n").unwrap());
+        let key = "TS_AUTHKEY=\"x\"\n";
+        assert!(!files.auth_key_is(key).unwrap());
+        files.write_auth_key(key).unwrap();
+        assert!(files.auth_key_is(key).unwrap());
         for name in ["tsidp.env", "tsidp-auth-key.env"] {
             let metadata = std::fs::metadata(directory.path().join(name)).unwrap();
             assert_eq!(metadata.permissions().mode() & 0o777, 0o600);

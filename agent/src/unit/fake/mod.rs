@@ -3,6 +3,7 @@
 //! It obeys the port's rules: an unknown unit gives the error that the real one gives, and the
 //! contract suite runs against both.
 
+mod issuer;
 mod journal;
 mod model;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+pub use self::issuer::FakeIssuer;
 pub use self::journal::FakeJournal;
 pub use self::model::{Program, Refusal, UnitModel};
 use super::error::{JobOutcome, UnitsError};
@@ -62,6 +64,13 @@ impl FakeUnits {
     /// Changes the unit or its surroundings; watchers see it.
     pub fn change(&self, change: impl FnOnce(&mut UnitModel)) {
         self.model.send_modify(change);
+    }
+
+    /// Somebody else does this to the unit.
+    pub fn somebody_runs(&self, job: Job) {
+        self.model.send_modify(|model| {
+            let _ = model.run(job);
+        });
     }
 
     /// The state as it is.
