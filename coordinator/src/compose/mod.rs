@@ -36,6 +36,10 @@ use crate::document::{Fields, Location, Node, Problems, Report, parse};
 use dotenv::Variables;
 use resources::Resources;
 
+/// Marks a config of a service as a key for one login: it is no part of what the container is, and
+/// is left out once the host has it no more. Docker Compose ignores it, as all that begins so.
+pub const ONE_TIME: &str = "x-one-time";
+
 /// The name of the project, for the file's own use, as Docker Compose gives it.
 const PROJECT_NAME: &str = "COMPOSE_PROJECT_NAME";
 

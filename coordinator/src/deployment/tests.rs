@@ -60,6 +60,13 @@ fn the_template_is_a_deployment() {
 }
 
 #[test]
+fn the_labs_deployment_is_one() {
+    let text = include_str!("../../../tests/lab/deployment.yaml")
+        .replace("@TSIDP_SHA256@", &"0".repeat(64));
+    read_text(&text).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
 fn every_comment_of_the_template_that_is_a_key_is_a_key() {
     let mut text = String::new();
     for line in include_str!("template.yaml").lines() {

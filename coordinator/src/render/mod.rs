@@ -6,6 +6,7 @@
 //! Invariants: no secret stands in what is rendered, only names of secrets; the same deployment
 //! always renders the same.
 
+mod eject;
 mod identity;
 mod omni;
 mod provider;
@@ -13,10 +14,12 @@ mod secrets;
 mod sidecar;
 mod stack;
 mod text;
+mod yaml;
 
 #[cfg(test)]
 mod tests;
 
+pub use eject::{Ejected, eject};
 pub use stack::STACK_NAME;
 
 use crate::deployment::{Deployment, Files, OmniStack};

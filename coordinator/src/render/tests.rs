@@ -259,3 +259,60 @@ fn ipv6_addresses_of_the_lan_are_bracketed() {
     let ports = &desired.stack.stack.services[0].ports;
     assert!(ports.iter().all(|port| port.host_address == "2001:db8::7"));
 }
+
+#[test]
+fn the_ejected_stack_is_as_written_down() {
+    let ejected = eject(&deployment(FULL)).unwrap();
+    insta::assert_snapshot!("ejected_compose", ejected.compose);
+    insta::assert_snapshot!("ejected_variables", ejected.variables);
+}
+
+#[test]
+fn the_ejected_stack_is_the_built_in_one() {
+    for text in [FULL, &small()] {
+        let deployment = deployment(text);
+        let ejected = eject(&deployment).unwrap();
+        let files = BTreeMap::from([
+            ("/x/compose.yaml", ejected.compose.as_str()),
+            ("/x/.env", ejected.variables.as_str()),
+        ]);
+        let source = crate::compose::Source {
+            file: "/x/compose.yaml".into(),
+            env_file: None,
+            profiles: std::collections::BTreeSet::new(),
+        };
+        let read =
+            crate::compose::resolve(&files, &source).unwrap_or_else(|error| panic!("{error}"));
+        let mut built_in = rendered(text).stack.stack;
+        built_in.services.sort_by(|a, b| a.name.cmp(&b.name));
+        assert_eq!(read, built_in);
+    }
+}
+
+#[test]
+fn a_stack_of_ones_own_cannot_be_ejected() {
+    let text = include_str!("../deployment/fixtures/compose.yaml");
+    assert_eq!(eject(&deployment(text)), None);
+}
+
+#[test]
+fn a_stack_of_ones_own_is_rendered_with_its_parts_and_secrets() {
+    let text = include_str!("../deployment/fixtures/compose.yaml");
+    let compose = "name: own\nservices:\n  tailscale: {image: t}\n  omni:\n    image: o\n    network_mode: service:tailscale\n    environment: {K: '{{ secret \"k\" }}'}\n  provider: {image: p, profiles: [provider], environment: {P: '{{ secret \"p\" }}'}}\n";
+    let files = BTreeMap::from([("stack/compose.yaml", compose), ("stack/omni.env", "")]);
+    let desired = render(&files, &deployment(text)).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(desired.stack.stack.services.len(), 3);
+    assert_eq!(desired.stack.sidecar.as_str(), "tailscale");
+    let secrets: Vec<(Wave, &str)> = desired
+        .secrets
+        .iter()
+        .map(|secret| (secret.wave, secret.name.as_str()))
+        .collect();
+    assert_eq!(secrets, [(Wave::Omni, "k"), (Wave::Provider, "p")]);
+    let other = text.replace("omni: omni\n", "omni: omnia\n");
+    let message = render(&files, &deployment(&other)).unwrap_err().to_string();
+    assert!(
+        message.contains("no service is named `omnia`, as `omni.stack.omni` says"),
+        "{message}"
+    );
+}

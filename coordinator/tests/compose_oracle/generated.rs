@@ -1,7 +1,6 @@
 //! Generated files: many values in one file, because asking the oracle takes a third of a second.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use omni_scale::compose::{dotenv, interpolate, words};
 use proptest::prelude::*;
@@ -26,10 +25,10 @@ fn value_of(name: &str) -> Option<String> {
 /// Asks both for the file, with `others` beside it, and holds their readings against each other.
 fn same(project: &Value, others: &BTreeMap<String, String>) -> Result<(), TestCaseError> {
     let directory = tempfile::tempdir().unwrap();
-    write(directory.path(), "compose.yaml", &project.to_string());
-    write(directory.path(), ".env", VARIABLES);
+    oracle::write(directory.path(), "compose.yaml", &project.to_string());
+    oracle::write(directory.path(), ".env", VARIABLES);
     for (name, text) in others {
-        write(directory.path(), name, text);
+        oracle::write(directory.path(), name, text);
     }
     let ours = canonical::ours(directory.path(), &[]);
     let theirs = oracle::read(directory.path(), &[])
@@ -44,11 +43,6 @@ fn same(project: &Value, others: &BTreeMap<String, String>) -> Result<(), TestCa
         )
     );
     Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "nobody else reads these files")]
-fn write(directory: &Path, name: &str, text: &str) {
-    std::fs::write(directory.join(name), text).unwrap();
 }
 
 fn check<S: Strategy>(strategy: &S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {

@@ -36,3 +36,9 @@ pub(crate) fn read(directory: &Path, profiles: &[&str]) -> Result<Value, String>
     // The output can be fed back, so its dollar signs are escaped.
     Ok(serde_json::from_str(&text.replace("$$", "$")).expect("the plugin writes JSON"))
 }
+
+/// Puts a file beside the Compose file.
+#[expect(clippy::disallowed_methods, reason = "nobody else reads these files")]
+pub(crate) fn write(directory: &Path, name: &str, text: &str) {
+    std::fs::write(directory.join(name), text).unwrap();
+}

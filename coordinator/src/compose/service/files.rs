@@ -2,9 +2,9 @@
 
 use omni_scale_proto::v1::{File, SecretEncoding};
 
-use super::super::entries::integer;
-use super::super::placeholder;
+use super::super::entries::{boolean, integer};
 use super::super::resources::Resources;
+use super::super::{ONE_TIME, placeholder};
 use crate::document::{Content, Fields, Node, Scalar, ScalarKind};
 
 /// What Docker Compose gives a config that names no mode.
@@ -39,6 +39,7 @@ fn read_one(resources: &Resources, fields: &Fields<'_>, node: &Node) -> Option<F
         }
         file.user_id = integer(&fields, "uid");
         file.group_id = integer(&fields, "gid");
+        file.one_time = boolean(&fields, ONE_TIME).unwrap_or(false);
         fields.finish_but_extensions();
         source?
     } else {
