@@ -4,6 +4,7 @@ mod artifact;
 mod context;
 mod control;
 mod documents;
+mod eject;
 mod enroll;
 mod init;
 mod logs;
@@ -56,6 +57,6 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Apply(arguments) => rollout::apply(context, arguments).await,
         Command::Resume(arguments) => rollout::resume(context, arguments).await,
         Command::Abort(arguments) => rollout::abort(context, arguments).await,
-        Command::Eject(_) => anyhow::bail!("not there yet"),
+        Command::Eject(arguments) => eject::run(context, &arguments),
     }
 }
