@@ -277,3 +277,64 @@ fn a_missing_file_is_named() {
         "cannot read the deployment `elsewhere.yaml`"
     );
 }
+
+/// Keys by path, as the JSON Schema has them.
+fn schema_keys(
+    whole: &serde_json::Value,
+    schema: &serde_json::Value,
+    path: &str,
+    keys: &mut BTreeMap<String, Vec<String>>,
+) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let name = reference.trim_start_matches("#/$defs/");
+        return schema_keys(whole, &whole["$defs"][name], path, keys);
+    }
+    if let Some(properties) = schema["properties"].as_object() {
+        keys.insert(path.to_owned(), properties.keys().cloned().collect());
+        for (key, value) in properties {
+            let path = if path.is_empty() {
+                key.clone()
+            } else {
+                format!("{path}.{key}")
+            };
+            schema_keys(whole, value, &path, keys);
+        }
+    } else if schema["additionalProperties"].is_object() {
+        schema_keys(
+            whole,
+            &schema["additionalProperties"],
+            &format!("{path}.NAME"),
+            keys,
+        );
+    }
+}
+
+#[test]
+fn the_schema_has_the_keys_that_are_read() {
+    let schema = include_str!("../../../docs/deployment.schema.json");
+    let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+    let mut expected = BTreeMap::new();
+    schema_keys(&schema, &schema, "", &mut expected);
+    let mut known: BTreeMap<String, std::collections::BTreeSet<String>> = BTreeMap::new();
+    let file_only =
+        GOOD.split("  proxmox:\n").next().unwrap().to_owned() + "  configuration: { secret: x }\n";
+    for text in [GOOD, &file_only, include_str!("fixtures/compose.yaml")] {
+        let report = crate::document::Report::default();
+        let tree = crate::document::parse("f", text).unwrap();
+        super::read::read_tree(&files(), Path::new("deployment.yaml"), &tree, &report);
+        for (path, keys) in report.known_keys() {
+            known
+                .entry(path)
+                .or_default()
+                .extend(keys.into_iter().map(str::to_owned));
+        }
+    }
+    let known: BTreeMap<String, Vec<String>> = known
+        .into_iter()
+        .map(|(path, keys)| (path, keys.into_iter().collect()))
+        .collect();
+    for keys in expected.values_mut() {
+        keys.sort();
+    }
+    assert_eq!(known, expected);
+}
