@@ -48,6 +48,9 @@ pub enum RunError {
     /// The secrets cannot be opened.
     #[error(transparent)]
     Secrets(#[from] SecretError),
+    /// What is remembered of the unit cannot be read.
+    #[error(transparent)]
+    Unit(#[from] crate::unit::record::RecordError),
     /// The identity cannot be read or made.
     #[error(transparent)]
     Identity(#[from] IdentityError),

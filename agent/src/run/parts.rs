@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use omni_scale_proto::role::HostRole;
+use omni_scale_proto::v1::unit_service_server::UnitServiceServer;
 use tonic::service::Routes;
 use tracing::info;
 
 use super::RunError;
+use crate::artifact::{ArtifactStore, Downloader, Uploads};
 use crate::config::{self, Config, Paths};
 use crate::enrollment::{self, Enrollment, TokenFile};
 use crate::files;
@@ -16,13 +18,20 @@ use crate::lease::Leases;
 use crate::ledger::Ledger;
 use crate::operation::Operations;
 use crate::secrets::Secrets;
-use crate::service::checks::{Checks, StackChecks};
+use crate::service::checks::{Checks, StackChecks, UnitChecks};
 use crate::service::health::{HealthService, HealthSource};
 use crate::service::host::{self, Host};
 use crate::service::stack::StackApi;
+use crate::service::unit::UnitRpc;
+use crate::service::upload::ArtifactUploads;
 use crate::stack::docker::DockerEngine;
 use crate::stack::{StackHealth, Stacks};
 use crate::tailnet::{LocalApi, Tailnet, TailnetHealth};
+use crate::unit::issuer::HttpsProbe;
+use crate::unit::journal::JournalChild;
+use crate::unit::systemd::Systemd;
+use crate::unit::tsidp::{STATE_DIRECTORY, TsidpParts, TsidpUnit};
+use crate::unit::watching::UnitWatch;
 
 /// Everything that lives as long as the daemon.
 pub(super) struct Parts {
@@ -33,6 +42,7 @@ pub(super) struct Parts {
     config: Config,
     leases: Arc<Leases>,
     secrets: Arc<Secrets>,
+    tsidp: Option<Arc<TsidpUnit>>,
     paths: Paths,
 }
 
@@ -52,6 +62,7 @@ impl Parts {
             identities.deployment(),
         );
         let tailnet: Arc<dyn Tailnet> = Arc::new(LocalApi::new(&config.sockets.tailscaled));
+        let tsidp = tsidp(paths, &config, &secrets)?;
         info!(roles = ?config.roles, "read agent.toml");
         Ok(Self {
             tokens: TokenFile::in_directory(&paths.identity),
@@ -61,6 +72,7 @@ impl Parts {
             config,
             leases,
             secrets,
+            tsidp,
             paths: paths.clone(),
         })
     }
@@ -73,6 +85,13 @@ impl Parts {
         if let Some(stacks) = &stacks {
             health.push(Arc::new(StackHealth::new(stacks.clone())));
         }
+        let unit = self
+            .tsidp
+            .clone()
+            .map(|tsidp| (UnitWatch::new(tsidp.clone()), tsidp));
+        if let Some((watch, _)) = &unit {
+            health.push(Arc::new(watch.clone()));
+        }
         let checks = Checks {
             roots: HostRoots::in_file(self.paths.host_roots.clone()),
             secrets: self.secrets.clone(),
@@ -80,7 +99,10 @@ impl Parts {
             stacks: stacks
                 .clone()
                 .map(|stacks| Arc::new(stacks) as Arc<dyn StackChecks>),
-            unit: None,
+            unit: self
+                .tsidp
+                .clone()
+                .map(|tsidp| Arc::new(tsidp) as Arc<dyn UnitChecks>),
         };
         let facts = host::HostFacts::read(&self.paths, self.config.roles.clone());
         let enrollment_facts = enrollment::HostFacts {
@@ -101,7 +123,11 @@ impl Parts {
             secrets: self.secrets.clone(),
             tailnet: self.tailnet.clone(),
             checks: Arc::new(checks),
-            uploads: None,
+            uploads: unit.as_ref().map(|_| {
+                let store = ArtifactStore::new(self.paths.artifacts.clone());
+                Arc::new(Uploads::new(store, Arc::new(self.config.policy.clone())))
+                    as Arc<dyn ArtifactUploads>
+            }),
             facts,
         };
         let reflection = tonic_reflection::server::Builder::configure()
@@ -109,17 +135,20 @@ impl Parts {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()
             .expect("the checked-in descriptors are sound");
-        let routes = Routes::new(reflection)
+        let mut routes = Routes::new(reflection)
             .add_service(HealthService::server(health))
             .add_service(host.server());
-        match stacks {
-            Some(stacks) => {
-                let operations = self.operations.clone();
-                routes.add_service(StackApi { stacks, operations }.server())
-            }
-            None => routes,
+        let operations = self.operations.clone();
+        if let Some((watch, tsidp)) = unit {
+            let unit = UnitRpc::new(tsidp, watch, operations.clone());
+            routes = routes.add_service(UnitServiceServer::new(unit));
         }
+        if let Some(stacks) = stacks {
+            routes = routes.add_service(StackApi { stacks, operations }.server());
+        }
+        routes
     }
+
     /// The stacks, where this host has the role. Connects to nothing.
     fn stacks(&self) -> Option<Stacks> {
         if !self.config.roles.contains(&HostRole::Omni) {
@@ -133,4 +162,29 @@ impl Parts {
             &self.paths,
         ))
     }
+}
+
+/// The unit, where this host has the role. Connects to nothing.
+fn tsidp(
+    paths: &Paths,
+    config: &Config,
+    secrets: &Arc<Secrets>,
+) -> Result<Option<Arc<TsidpUnit>>, RunError> {
+    if !config.roles.contains(&HostRole::Tsidp) {
+        return Ok(None);
+    }
+    let roots = HostRoots::in_file(paths.host_roots.clone());
+    let programs = ArtifactStore::new(paths.artifacts.clone());
+    let unit = TsidpUnit::open(TsidpParts {
+        units: Arc::new(Systemd::on_system_bus()),
+        journal: Arc::new(JournalChild::new(secrets.clone())),
+        issuer: Arc::new(HttpsProbe::new(roots.clone())),
+        downloader: Downloader::new(programs.clone(), roots),
+        programs,
+        secrets: secrets.clone(),
+        policy: Arc::new(config.policy.clone()),
+        directory: paths.unit.clone(),
+        state_directory: STATE_DIRECTORY.into(),
+    })?;
+    Ok(Some(unit))
 }
