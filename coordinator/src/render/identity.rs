@@ -18,8 +18,6 @@ pub(super) fn render(deployment: &Deployment) -> DesiredIdentity {
         .into();
     arguments.extend(tsidp.extra_args.iter().cloned());
     let mut environment = tsidp.environment.clone();
-    // Builds before 1.0 may refuse to start without it; it does nothing in others.
-    environment.insert("TAILSCALE_USE_WIP_CODE".to_owned(), "1".to_owned());
     if let Some(control_url) = &deployment.tailnet.control_url {
         environment.insert("TS_CONTROL_URL".to_owned(), control_url.to_string());
     }
