@@ -18,6 +18,8 @@ pub(crate) struct Lab {
 pub(crate) struct Ran {
     /// Exit code; -1: ended by a signal.
     pub(crate) code: i32,
+    /// Standard output.
+    pub(crate) data: String,
     /// Standard output, then standard error.
     pub(crate) output: String,
 }
@@ -44,20 +46,21 @@ impl Lab {
             .stdin(Stdio::null())
             .output()
             .expect("tests/lab/shell can be run");
-        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        let data = String::from_utf8_lossy(&output.stdout).into_owned();
+        let text = data.clone() + &String::from_utf8_lossy(&output.stderr);
         Ran {
             code: output.status.code().unwrap_or(-1),
+            data,
             output: text,
         }
     }
 }
 
 impl Ran {
-    /// The output of a command that has to succeed.
+    /// The standard output of a command that has to succeed.
     pub(crate) fn must(self, what: &str) -> String {
         assert_eq!(self.code, 0, "cannot {what}: {self}");
-        self.output
+        self.data
     }
 }
 

@@ -66,8 +66,11 @@ fn status_is_green_and_machine_readable() {
     let lab = Lab::take();
     let ran = lab.on("op", &["omni-scale", "--output", "json", "status"]);
     assert_eq!(ran.code, 0, "{ran}");
-    let status: serde_json::Value = serde_json::from_str(&ran.output).expect("status is JSON");
+    let status: serde_json::Value = serde_json::from_str(&ran.data).expect("status is JSON");
     assert_eq!(status["version"], 1);
+    let rows = status["status"].as_array().expect("rows");
+    assert_eq!(rows.len(), 8, "{rows:?}");
+    assert!(rows.iter().all(|row| row["state"] == "good"), "{rows:?}");
 }
 
 #[test]
