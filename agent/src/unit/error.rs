@@ -172,10 +172,12 @@ impl UnitsError {
             } => Some(
                 "somebody else started or stopped the unit at the same time: run the command again",
             ),
+            Self::ConditionFailed { .. } => Some(
+                "the unit lacks its program or its configuration: `omni-scale apply` brings them",
+            ),
             Self::Rejected { .. }
             | Self::JobTimedOut { .. }
             | Self::JobFailed { .. }
-            | Self::ConditionFailed { .. }
             | Self::Unreadable { .. } => None,
         }
     }

@@ -64,6 +64,9 @@ impl TsidpUnit {
         observation.active_since_milliseconds = state.active_since_milliseconds;
         observation.verification = Some(if observation.applied.is_none() {
             unknown("nothing was applied, so there is no issuer to ask")
+        } else if !state.is_running() {
+            // What it answered while it ran is worth nothing now.
+            unknown(&format!("it does not run: it is {}", state.summary()))
         } else {
             self.verifications.of(state.invocation)
         });

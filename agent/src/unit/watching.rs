@@ -212,6 +212,8 @@ mod tests {
         becomes(&mut health, Health::Unknown).await;
         rig.units.somebody_runs(Job::Stop);
         becomes(&mut health, Health::NotServing).await;
+        let stopped = rig.tsidp.observe().await.verification.unwrap();
+        assert!(stopped.summary.contains("inactive"), "{}", stopped.summary);
         assert!(source.watch("omni").is_none());
     }
 
