@@ -253,6 +253,20 @@ async fn a_program_that_keeps_ending_is_a_failure_with_its_last_words() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_the_tailnet_refuses_is_named_as_the_thing_to_replace() {
+    let rig = Rig::new();
+    rig.units
+        .change(|model| model.program = Program::Dies { status: 1 });
+    rig.journal
+        .say(TSIDP_UNIT, "tsnet.Up: backend: invalid authkey");
+    let failure = rig
+        .apply(&unit(&rig.program("one"), &[]))
+        .await
+        .unwrap_err();
+    assert!(failure.hint.unwrap().contains("one-time key"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_unit_that_gives_up_is_started_anew_by_the_next_apply() {
     let (rig, first) = Rig::applied().await;
     rig.units.change(|model| {
@@ -344,10 +358,23 @@ async fn a_name_that_another_device_holds_is_told_as_such() {
     assert!(
         failure
             .message
-            .contains("answers as https://tsidp-1.tail.test"),
+            .contains("serves as https://tsidp-1.tail.test"),
         "{failure}"
     );
     assert!(failure.hint.unwrap().contains("admin console"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_name_is_found_although_it_has_no_certificate_yet() {
+    let rig = Rig::new();
+    rig.issuer.answer_as(None);
+    rig.journal
+        .say(TSIDP_UNIT, "Running tsidp at https://tsidp-1.tail.test ...");
+    let failure = rig
+        .apply(&unit(&rig.program("one"), &[]))
+        .await
+        .unwrap_err();
+    assert!(failure.message.contains("another device"), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]

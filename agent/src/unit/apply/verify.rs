@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::bring_up::Goal;
-use super::login::asks_for_login;
+use super::login::{asks_for_login, refused_login, serves_as};
 use crate::clock;
 use crate::operation::{Failure, Reporter};
 use crate::unit::issuer::{Answer, suffixed};
@@ -57,6 +57,7 @@ impl TsidpUnit {
             sightings: self.units.watch(TSIDP_UNIT),
             since: clock::now_milliseconds(),
             first: None,
+            last_ending: None,
             reason: String::new(),
         };
         wait.first_sight(deadline).await;
@@ -103,6 +104,8 @@ struct Wait<'a> {
     since: i64,
     /// The unit as it was seen first.
     first: Option<UnitState>,
+    /// The unit as it was when its program had ended last: the next start wipes that out.
+    last_ending: Option<UnitState>,
     reason: String,
 }
 
@@ -131,27 +134,51 @@ impl Wait<'_> {
         let Some(state) = self.state() else {
             return Ok(());
         };
+        if state.main_pid == 0 && state.result != "success" {
+            self.last_ending = Some(state.clone());
+        }
         let before = self.first.get_or_insert_with(|| state.clone()).restarts;
         let restarts = state.restarts.saturating_sub(before);
         let text = if state.active_state == ActiveState::Failed {
-            format!("`{TSIDP_UNIT}` has failed: {}", ending(&state))
+            format!("`{TSIDP_UNIT}` has failed: {}", self.ending())
         } else if state.active_state == ActiveState::Inactive {
             format!("`{TSIDP_UNIT}` was stopped while its answer was waited for")
         } else if restarts >= RESTARTS_OF_A_LOOP {
             format!(
                 "`{TSIDP_UNIT}` keeps ending and was restarted {restarts} times: {}",
-                ending(&state)
+                self.ending()
             )
         } else {
             return Ok(());
         };
-        Err(self
-            .with_evidence(Failure::new(FailureClass::Permanent, text))
-            .await)
+        let failure = Failure::new(FailureClass::Permanent, text);
+        let failure = self.with_evidence(failure).await;
+        if refused_login(&failure.evidence).is_none() {
+            return Err(failure);
+        }
+        Err(failure.with_hint(
+            "the tailnet refused the login: set a new one-time key with `omni-scale secret set`, then apply again",
+        ))
+    }
+
+    fn ending(&self) -> String {
+        let ending = self.last_ending.as_ref().map(|state| {
+            let UnitState {
+                result,
+                exec_main_status,
+                ..
+            } = state;
+            format!("its program ended last as `{result}` with status {exec_main_status}")
+        });
+        ending.unwrap_or_else(|| "how its program ended was not seen".to_owned())
     }
 
     async fn ask(&mut self, deadline: Instant, reporter: &Reporter) -> Result<Asked, Failure> {
         let remaining = deadline.saturating_duration_since(Instant::now());
+        if remaining < ASK_EVERY && !self.reason.is_empty() {
+            // Too short for an answer: the reason from before says more than that time ran out.
+            return Ok(Asked::Not);
+        }
         let within = ANSWER_WITHIN.min(remaining.max(Duration::from_millis(1)));
         let run = self.state().and_then(|state| state.invocation);
         let question = self
@@ -184,13 +211,16 @@ impl Wait<'_> {
     }
 
     /// tsidp under another name is the sign of a name that another device holds.
+    ///
+    /// Its own words count beside its answer: it may lack a certificate for that name.
     async fn check_name(&self) -> Result<(), Failure> {
+        let said = self.said().await;
         for other in suffixed(&self.goal.issuer) {
             let roots = &self.goal.extra_roots_pem;
             let question = self.tsidp.issuer.ask(&other, roots, OTHER_NAME_WITHIN);
-            if let Answer::Passed { .. } = question.await {
+            if serves_as(&said, &other) || matches!(question.await, Answer::Passed { .. }) {
                 let text = format!(
-                    "tsidp answers as {other} and not as {}: another device on the tailnet holds its name",
+                    "tsidp serves as {other} and not as {}: another device on the tailnet holds its name",
                     self.goal.issuer
                 );
                 return Err(Failure::new(FailureClass::Permanent, text).with_hint(
@@ -201,11 +231,18 @@ impl Wait<'_> {
         Ok(())
     }
 
+    /// What the unit said in this run.
+    async fn said(&self) -> Vec<String> {
+        let since = self
+            .state()
+            .map_or(self.since, |state| state.active_since_milliseconds);
+        evidence(&*self.tsidp.journal, &[TSIDP_UNIT], since).await
+    }
+
     /// tsidp's request for a login in this run, if it is the last that it said.
     async fn login(&self) -> Option<String> {
-        let since = self.state()?.active_since_milliseconds;
-        let lines = evidence(&*self.tsidp.journal, &[TSIDP_UNIT], since).await;
-        asks_for_login(&lines).map(ToOwned::to_owned)
+        let said = self.said().await;
+        asks_for_login(&said).map(ToOwned::to_owned)
     }
 
     async fn not_in_time(&self) -> Failure {
@@ -232,11 +269,4 @@ impl Wait<'_> {
         let journal = &*self.tsidp.journal;
         failure.with_evidence(evidence(journal, &[TSIDP_UNIT], since).await)
     }
-}
-
-fn ending(state: &UnitState) -> String {
-    format!(
-        "its program ended last as `{}` with status {}",
-        state.result, state.exec_main_status
-    )
 }

@@ -119,6 +119,9 @@ impl UnitModel {
     /// systemd starts it again after it died.
     pub fn restart_by_itself(&mut self) {
         let restarts = self.state.restarts + 1;
+        // As in reality: the start wipes out how the last run ended.
+        "success".clone_into(&mut self.state.result);
+        self.state.exec_main_status = 0;
         self.start();
         self.state.restarts = restarts;
     }
