@@ -446,7 +446,7 @@ mod tests {
             drop(
                 wire.environment
                     .insert("A".to_owned(), "x\nTS_AUTHKEY=y".to_owned()),
-            )
+            );
         });
         assert!(several.is_err());
     }
@@ -473,7 +473,7 @@ mod tests {
     fn where_the_program_comes_from_changes_nothing() {
         let one = changed(|_| {}).unwrap();
         let other = changed(|wire| {
-            wire.artifact.as_mut().unwrap().url = "https://elsewhere.example/x".to_owned()
+            wire.artifact.as_mut().unwrap().url = "https://elsewhere.example/x".to_owned();
         })
         .unwrap();
         assert_eq!(unit_digest(&one), unit_digest(&other));

@@ -335,7 +335,7 @@ mod tests {
                     service.depends_on = vec![after(
                         "omni-tailscale",
                         v1::DependencyCondition::Unspecified,
-                    )]
+                    )];
                 }),
                 "services.omni.depends_on",
             ),
@@ -348,7 +348,7 @@ mod tests {
                     service.mounts = vec![v1::Mount {
                         target: "/x".to_owned(),
                         ..v1::Mount::default()
-                    }]
+                    }];
                 }),
                 "services.omni.mounts",
             ),
@@ -358,7 +358,7 @@ mod tests {
                         path: "/a/../b".to_owned(),
                         content: Some(literal("")),
                         ..v1::File::default()
-                    }]
+                    }];
                 }),
                 "services.omni.files",
             ),
