@@ -28,6 +28,9 @@ impl TsidpUnit {
         self.records
             .update(|record| {
                 record.applied = Some(unit.as_wire().clone());
+                // The run that has answered knows all files: the agent may have died after its
+                // restart and before it could write that down.
+                record.pending = None;
                 record.node.get_or_insert_with(|| KnownNode {
                     since_milliseconds: clock::now_milliseconds(),
                 });

@@ -220,6 +220,7 @@ async fn an_agent_that_dies_after_the_restart_does_not_restart_again() {
     rig.restart_agent();
     rig.apply(&changed).await.unwrap();
     assert_eq!(rig.units.jobs(), [Job::Start]);
+    assert!(!rig.tsidp.observe().await.drifted);
 }
 
 #[tokio::test(start_paused = true)]
