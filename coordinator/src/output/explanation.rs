@@ -10,6 +10,7 @@ use std::io;
 use serde_json::{Value, json};
 
 use super::Style;
+use super::rollout::holder_line;
 use crate::agents::grpc::{EnrollmentError, Unconnected};
 use crate::agents::{AgentError, Class};
 use crate::config::NoHome;
@@ -118,6 +119,9 @@ impl Explanation {
     fn look_at(&mut self, error: &(dyn Error + 'static)) -> Option<Exit> {
         if let Some(error) = error.downcast_ref::<AgentError>() {
             self.hints.extend(error.hint().map(ToOwned::to_owned));
+            if let AgentError::Held { holder, .. } = error {
+                self.evidence.push(holder_line(holder));
+            }
             Some(exit_of_agent_error(error))
         } else if let Some(Unconnected(error)) = error.downcast_ref::<Unconnected>() {
             self.hints.extend(error.hint());
@@ -230,6 +234,27 @@ mod tests {
           because: connection refused
 
         hint: is the agent running? see `systemctl status omni-scale-agent` on the host
+        ");
+    }
+
+    #[test]
+    fn a_held_lease_is_told_with_its_holder_and_how_long() {
+        let error = AgentError::Held {
+            host: "idp".parse().unwrap(),
+            tried: "take the lease".to_owned(),
+            holder: crate::agents::Holder {
+                holder: "ada@desk".to_owned(),
+                rollout: "a-rollout".to_owned(),
+                epoch: 3,
+                since_milliseconds: 1_000,
+                remaining_milliseconds: 21_500,
+            },
+        };
+        let explanation = Explanation::of(&error.into());
+        assert_eq!(explanation.exit, Exit::Locked);
+        insta::assert_snapshot!(explanation.lines(false).join("\n"), @r"
+        error: could not take the lease on host `idp`: `ada@desk` holds the lease
+          - ada@desk holds it since 1970-01-01T00:00:01Z, for rollout a-rollout; it ends in 22 s unless it is kept
         ");
     }
 

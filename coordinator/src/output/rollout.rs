@@ -315,7 +315,8 @@ fn check_lines(check: &FailedCheck) -> Vec<String> {
     lines
 }
 
-fn holder_line(holder: &Holder) -> String {
+/// Who holds a lease, since when, and until when.
+pub(super) fn holder_line(holder: &Holder) -> String {
     format!(
         "- {} holds it since {}, for rollout {}; it ends in {} s unless it is kept",
         holder.holder,

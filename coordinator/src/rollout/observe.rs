@@ -53,23 +53,36 @@ pub async fn observe(agents: &dyn Agents, clock: &dyn WallClock, scope: &Scope) 
 /// over, what is found then is returned, and the planner refuses it.
 ///
 /// So a coordinator that takes over from a lost one plans from what the lost one's last operation
-/// has left, not from the middle of it.
+/// has left, not from the middle of it. While somebody holds the lease of the host, they are not
+/// lost: that is an error, and says who it is. `is_ours` knows the rollouts that the caller may
+/// go on with itself.
 pub async fn observe_settled(
     agents: &dyn Agents,
     clock: &dyn WallClock,
     scope: &Scope,
+    is_ours: &(dyn Fn(&str) -> bool + Sync),
     at_most: Duration,
     events: &dyn RolloutEvents,
-) -> Observed {
+) -> Result<Observed, AgentError> {
     let end = Instant::now() + at_most;
     let mut told = false;
     loop {
         let observed = observe(agents, clock, scope).await;
         let Some((host, target)) = running(&observed, scope) else {
-            return observed;
+            return Ok(observed);
         };
+        let lease = observed
+            .facts(host)
+            .and_then(|facts| facts.describe.lease.clone());
+        if let Some(lease) = lease.filter(|lease| !is_ours(&lease.rollout_id)) {
+            return Err(AgentError::Held {
+                host: host.clone(),
+                tried: "plan".to_owned(),
+                holder: lease.into(),
+            });
+        }
         if Instant::now() >= end {
-            return observed;
+            return Ok(observed);
         }
         if !told {
             events.tell(Happening::Waiting {

@@ -1,5 +1,6 @@
 //! `apply`: makes a plan or takes one, shows it, asks, runs it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -31,9 +32,11 @@ pub(in crate::commands) async fn run(
     let by = context.holder(&credential);
     let journals = Journals::open(context, deployment.id)?;
     let lock = journals.lock(context, &by)?;
-    let plan = match &arguments.plan {
-        Some(file) => Plan::from_json(&files::read(&context.path(file))?, deployment.id)?,
-        None => new_plan(context, &deployment, &agents, arguments.remove_orphans).await?,
+    let plan = if let Some(file) = &arguments.plan {
+        Plan::from_json(&files::read(&context.path(file))?, deployment.id)?
+    } else {
+        let remove_orphans = arguments.remove_orphans;
+        new_plan(context, &deployment, &agents, &journals, remove_orphans).await?
     };
     push_deny_list(context, &deployment, &agents).await?;
     if !context.output.is_json() {
@@ -64,9 +67,16 @@ async fn new_plan(
     context: &Context,
     deployment: &Deployment,
     agents: &Arc<GrpcAgents>,
+    journals: &Journals,
     remove_orphans: bool,
 ) -> anyhow::Result<Plan> {
     let desired = desired(deployment)?;
+    // Their coordinator is dead: we hold the lock that it would need.
+    let ours: BTreeSet<String> = journals
+        .unfinished()?
+        .iter()
+        .map(|story| story.header.rollout.to_string())
+        .collect();
     let activity = Activity::new(&context.output);
     activity.wait("plan", "looking at the hosts");
     let scope = Scope::of(&desired);
@@ -74,10 +84,11 @@ async fn new_plan(
         agents.as_ref(),
         context.clock.as_ref(),
         &scope,
+        &|rollout| ours.contains(rollout),
         RUNNING_WAIT,
         &Waits(&activity),
     )
-    .await;
+    .await?;
     drop(activity);
     let choices = Choices { remove_orphans };
     plan::make(context, deployment, &desired, &observed, choices)

@@ -99,21 +99,26 @@ async fn another_operator_without_the_journal_comes_to_the_same_end() {
 
                 let other = Desk::new("bob@laptop", &agents);
                 // At once: the lost coordinator's leases are still in force.
-                let plan = other.settled_plan(&desired).await;
-                let mut done = plan.is_noop();
-                if !done {
-                    match other.apply(plan).await {
-                        RolloutResult::Done { .. } => done = true,
+                let done = match other.settled_plan(&desired).await {
+                    Err(AgentError::Held { holder, .. }) => {
+                        assert_eq!(holder.holder, "ada@desk", "{told}");
+                        false
+                    }
+                    Err(error) => panic!("{told}: {error}"),
+                    Ok(plan) if plan.is_noop() => true,
+                    Ok(plan) => match other.apply(plan).await {
+                        RolloutResult::Done { .. } => true,
                         result => {
                             assert_eq!(result.exit().code(), 7, "{told}: {result:?}");
                             let text = format!("{result:?}");
                             assert!(text.contains("ada@desk"), "{told}: {text}");
+                            false
                         }
-                    }
-                }
+                    },
+                };
                 if !done {
                     tokio::time::sleep(Duration::from_secs(31)).await;
-                    let plan = other.settled_plan(&desired).await;
+                    let plan = other.settled_plan(&desired).await.unwrap();
                     let journal = other.begin(plan, 2);
                     let result = other.drive(journal, None).await.result();
                     assert!(

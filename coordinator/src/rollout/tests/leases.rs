@@ -45,6 +45,31 @@ async fn the_second_of_two_coordinators_is_told_who_holds_the_lease() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_plans_while_somebody_is_at_work_is_told_so_and_does_not_wait() {
+    let (desired, agents) = fresh();
+    let ada = Desk::new("ada@desk", &agents);
+    let bob = Desk::new("bob@laptop", &agents);
+    let journal = ada.begin(ada.plan(&desired).await, FIRST);
+    let mut told = 0;
+    let (end, ()) = tokio::join!(ada.drive(journal, None), async {
+        for _ in 0..30 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let asked = tokio::time::Instant::now();
+            if let Err(error) = bob.settled_plan(&desired).await {
+                assert!(
+                    matches!(&error, AgentError::Held { holder, .. } if holder.holder == "ada@desk"),
+                    "{error}"
+                );
+                told += 1;
+            }
+            assert!(asked.elapsed() < Duration::from_secs(1));
+        }
+    });
+    assert_eq!(end.result(), RolloutResult::Done { changed: true });
+    assert!(told > 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_coordinator_that_waits_for_the_lease_refuses_what_has_changed_meanwhile() {
     let (desired, agents) = fresh();
     let mut bob = Desk::new("bob@laptop", &agents);

@@ -16,6 +16,7 @@ use super::{
     Engine, EngineError, Happening, Phase, RolloutEvents, RolloutResult, Settings, StopSignal,
     WallClock, observe, observe_settled,
 };
+use crate::agents::AgentError;
 use crate::agents::fake::{FakeAgents, Seat};
 use crate::journal::memory::{MemoryFiles, Moment};
 use crate::journal::{Header, Journal, JournalLock, LockHolder, RolloutId, Story, read};
@@ -102,8 +103,9 @@ impl Desk {
         plan(desired, &observed, Choices::default()).unwrap()
     }
 
-    /// As `apply` without a plan file does it: waits for what still runs, then plans.
-    pub(super) async fn settled_plan(&self, desired: &Desired) -> Plan {
+    /// As `apply` without a plan file does it, by somebody who knows no journal: waits for what
+    /// still runs, then plans.
+    pub(super) async fn settled_plan(&self, desired: &Desired) -> Result<Plan, AgentError> {
         let clock = self.clock();
         let scope = Scope::of(desired);
         let patience = Duration::from_secs(600);
@@ -111,11 +113,12 @@ impl Desk {
             &self.agents.seat(),
             clock.as_ref(),
             &scope,
+            &|_| false,
             patience,
             &super::Silence,
         )
-        .await;
-        plan(desired, &observed, Choices::default()).unwrap()
+        .await?;
+        Ok(plan(desired, &observed, Choices::default()).unwrap())
     }
 
     fn lock(&self) -> JournalLock {
