@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use omni_scale_proto::v1;
+
 /// What kind of refusal or fault an error is, for a caller. `server::status` turns it into a gRPC code, nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -33,6 +35,11 @@ pub enum Kind {
 pub trait Classified: Error {
     /// What kind of error it is.
     fn kind(&self) -> Kind;
+
+    /// That it is about the caller's lease, and whose it is now.
+    fn lease_lost(&self) -> Option<v1::LeaseLost> {
+        None
+    }
 }
 
 /// An error and all its causes in one line: `a: b: c`.

@@ -28,6 +28,8 @@ pub enum LeaseError {
         asked: u64,
         /// Who holds the lease, or that nobody does.
         instead: String,
+        /// The same for programs.
+        holder: Option<Box<v1::LeaseHolder>>,
     },
     /// A text that is to be shown to people is empty, too long, or not text.
     #[error("`{field}` must be 1 to 128 printable characters")]
@@ -46,6 +48,16 @@ impl Classified for LeaseError {
             Self::Lost { .. } => Kind::Stale,
             Self::Text { .. } => Kind::Invalid,
             Self::Ledger(error) => error.kind(),
+        }
+    }
+
+    fn lease_lost(&self) -> Option<v1::LeaseLost> {
+        match self {
+            Self::Lost { asked, holder, .. } => Some(v1::LeaseLost {
+                epoch: *asked,
+                holder: holder.as_deref().cloned(),
+            }),
+            Self::Text { .. } | Self::Ledger(_) => None,
         }
     }
 }
@@ -143,9 +155,10 @@ impl Leases {
     ) -> Result<&'a LeaseGranted, LeaseError> {
         match self.in_force(book) {
             Some((lease, _)) if lease.epoch == epoch => Ok(lease),
-            Some((lease, _)) => Err(LeaseError::Lost {
+            Some((lease, remaining)) => Err(LeaseError::Lost {
                 asked: epoch,
                 instead: format!("epoch {} is held by {}", lease.epoch, lease.whose()),
+                holder: Some(Box::new(holder_of(lease, remaining))),
             }),
             None => Err(LeaseError::Lost {
                 asked: epoch,
@@ -153,6 +166,7 @@ impl Leases {
                     Some(lease) => format!("the lease of {} has run out", lease.whose()),
                     None => "nobody holds the lease".to_owned(),
                 },
+                holder: None,
             }),
         }
     }
@@ -170,9 +184,11 @@ impl Leases {
         if lease.rollout == rollout {
             return Ok(());
         }
+        let remaining = self.in_force(book).map(|(_, remaining)| remaining);
         Err(LeaseError::Lost {
             asked: epoch,
             instead: format!("it belongs to {}", lease.whose()),
+            holder: remaining.map(|remaining| Box::new(holder_of(lease, remaining))),
         })
     }
 
@@ -283,9 +299,16 @@ mod tests {
         assert!(leases.holder().is_none());
         let over = leases.renew(first, "one").unwrap_err();
         assert!(over.to_string().contains("has run out"), "{over}");
+        let nobody = v1::LeaseLost {
+            epoch: first,
+            holder: None,
+        };
+        assert_eq!(over.lease_lost(), Some(nobody));
         assert_eq!(granted(&leases, "two").await, 2);
         let stale = leases.renew(first, "one").unwrap_err();
         assert!(stale.to_string().contains("rollout two"), "{stale}");
+        let holder = stale.lease_lost().unwrap().holder.unwrap();
+        assert_eq!((holder.rollout_id.as_str(), holder.epoch), ("two", 2));
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::agents::grpc::{Resolve, SystemResolver};
+use crate::agents::grpc::{Network, SystemNetwork};
 use crate::config::Environment;
 use crate::output::Terminals;
 use crate::pki::{AskSecret, Terminal};
@@ -59,7 +59,7 @@ pub struct Surroundings {
     /// Asks for what must not be seen.
     pub person: Arc<dyn AskSecret>,
     /// Finds agents.
-    pub resolver: Arc<dyn Resolve>,
+    pub network: Arc<dyn Network>,
     /// Tells the time.
     pub clock: Arc<dyn WallClock>,
     /// Ctrl-C.
@@ -85,7 +85,7 @@ impl Surroundings {
             errors: Box::new(std::io::stderr()),
             terminals,
             person: Arc::new(Terminal),
-            resolver: Arc::new(SystemResolver),
+            network: Arc::new(SystemNetwork),
             clock: Arc::new(SystemClock),
             interrupts: Arc::new(Signals),
             logging,

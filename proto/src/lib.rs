@@ -3,12 +3,13 @@
 //! [`v1`] is generated from `proto/omni_scale/v1/*.proto` and checked in. The other modules
 //! hold what both sides must agree on beyond the messages: identifiers ([`id`]), what a
 //! stack and a unit must be to make sense ([`stack`], [`unit`]), what must be done to them
-//! ([`difference`]), roles ([`role`]) and versions. Nothing here knows a clock, a file, a socket or the environment.
+//! ([`difference`]), how a lost lease is told ([`lease`]), roles ([`role`]) and versions. Nothing here knows a clock, a file, a socket or the environment.
 
 pub mod difference;
 pub mod effect;
 pub mod enrollment;
 pub mod id;
+pub mod lease;
 pub mod operation;
 pub mod role;
 pub mod stack;

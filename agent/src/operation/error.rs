@@ -2,6 +2,7 @@
 
 use omni_scale_proto::id::{DeploymentId, InvalidId, OperationId};
 use omni_scale_proto::operation::{InvalidOperation, Target};
+use omni_scale_proto::v1;
 
 use crate::error::{Classified, Kind};
 use crate::lease::LeaseError;
@@ -75,6 +76,13 @@ impl Classified for OperationError {
             Self::Busy { .. } => Kind::Busy,
             Self::Stopping => Kind::Unavailable,
             Self::Ledger(error) => error.kind(),
+        }
+    }
+
+    fn lease_lost(&self) -> Option<v1::LeaseLost> {
+        match self {
+            Self::Lease(error) => error.lease_lost(),
+            _ => None,
         }
     }
 }

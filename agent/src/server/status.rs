@@ -1,19 +1,28 @@
 //! The only place where an error becomes a gRPC status.
 
+use omni_scale_proto::lease;
 use omni_scale_proto::v1::FailureClass;
 use tonic::{Code, Status};
 
 use crate::error::{Classified, Kind, chain};
 use crate::operation::Failure;
 
-/// The status for an error: its kind as a code, and the whole chain of causes as the message.
+/// The status for an error: its kind as a code, and the whole chain of causes as the message. That
+/// the caller's lease is over stands in the details, where programs find it.
 pub fn status(error: &dyn Classified) -> Status {
     let mut text = error.to_string();
     if let Some(source) = error.source() {
         text.push_str(": ");
         text.push_str(&chain(source));
     }
-    Status::new(code(error.kind()), text)
+    let code = code(error.kind());
+    match error.lease_lost() {
+        Some(lost) => {
+            let details = lease::to_details(code.into(), &text, &lost);
+            Status::with_details(code, text, details.into())
+        }
+        None => Status::new(code, text),
+    }
 }
 
 /// The status for work that failed outside of an operation, with its hint.

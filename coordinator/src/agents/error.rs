@@ -59,6 +59,18 @@ impl From<v1::LeaseHolder> for Holder {
     }
 }
 
+impl From<Holder> for v1::LeaseHolder {
+    fn from(holder: Holder) -> Self {
+        Self {
+            holder: holder.holder,
+            rollout_id: holder.rollout,
+            epoch: holder.epoch,
+            since_milliseconds: holder.since_milliseconds,
+            remaining_milliseconds: holder.remaining_milliseconds,
+        }
+    }
+}
+
 /// A cause from another layer.
 pub type Cause = Box<dyn Error + Send + Sync>;
 
@@ -136,7 +148,7 @@ pub enum AgentError {
         host: HostName,
         /// What was tried.
         tried: String,
-        /// Who holds it now. None: nobody, or the agent did not say.
+        /// Who holds it now. None: nobody.
         holder: Option<Holder>,
     },
     /// Another rollout holds the lease.
@@ -177,6 +189,20 @@ impl AgentError {
             | Self::LeaseLost { .. }
             | Self::Held { .. } => Class::Refused,
             Self::Faulty { .. } => Class::Bug,
+        }
+    }
+
+    /// Who holds the lease that is in the way.
+    pub const fn holder(&self) -> Option<&Holder> {
+        match self {
+            Self::Held { holder, .. } => Some(holder),
+            Self::LeaseLost { holder, .. } => holder.as_ref(),
+            Self::Unreachable { .. }
+            | Self::NotEnrolled { .. }
+            | Self::Unknown { .. }
+            | Self::Refused { .. }
+            | Self::Unavailable { .. }
+            | Self::Faulty { .. } => None,
         }
     }
 

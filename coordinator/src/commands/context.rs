@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use omni_scale_proto::id::{DeploymentId, HostName};
 use time::{Duration, OffsetDateTime};
 
-use crate::agents::grpc::{GrpcAgents, Resolve};
+use crate::agents::grpc::{GrpcAgents, Network};
 use crate::arguments::{AuthorityArguments, GlobalArguments};
 use crate::config::{Directories, Environment};
 use crate::deployment::{self, Deployment, Disk, LoadError};
@@ -33,7 +33,7 @@ pub struct Context {
     pub(super) directory: PathBuf,
     pub(super) terminals: Terminals,
     pub(super) person: Arc<dyn AskSecret>,
-    pub(super) resolver: Arc<dyn Resolve>,
+    pub(super) network: Arc<dyn Network>,
     pub(super) clock: Arc<dyn WallClock>,
     pub(super) interrupts: Arc<dyn Interrupts>,
     input: Mutex<Box<dyn Read + Send>>,
@@ -49,7 +49,7 @@ impl Context {
             directory: world.directory,
             terminals: world.terminals,
             person: world.person,
-            resolver: world.resolver,
+            network: world.network,
             clock: world.clock,
             interrupts: world.interrupts,
             input: Mutex::new(world.input),
@@ -167,7 +167,7 @@ impl Context {
             .hosts
             .iter()
             .map(|(name, host)| (name.clone(), host.dns_name.to_string()));
-        let agents = GrpcAgents::new(hosts, credential, &self.resolver)?;
+        let agents = GrpcAgents::new(hosts, credential, &self.network)?;
         Ok(Arc::new(agents))
     }
 
@@ -255,7 +255,7 @@ pub(crate) struct World {
     directory: PathBuf,
     terminals: Terminals,
     person: Arc<dyn AskSecret>,
-    resolver: Arc<dyn Resolve>,
+    network: Arc<dyn Network>,
     clock: Arc<dyn WallClock>,
     interrupts: Arc<dyn Interrupts>,
     input: Box<dyn Read + Send>,
@@ -275,7 +275,7 @@ impl World {
             directory: surroundings.directory,
             terminals: surroundings.terminals,
             person: surroundings.person,
-            resolver: surroundings.resolver,
+            network: surroundings.network,
             clock: surroundings.clock,
             interrupts: surroundings.interrupts,
             input: surroundings.input,

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::Context;
 use super::context::known_host;
 use crate::agents::Agents as _;
-use crate::agents::grpc::{EnrollmentSession, FixedAddress, Resolve};
+use crate::agents::grpc::{EnrollmentSession, FixedAddress, Network};
 use crate::arguments::EnrollArguments;
 use crate::deployment::{Deployment, Host};
 use crate::exit::Exit;
@@ -39,8 +39,8 @@ pub(super) async fn run(context: &Context, arguments: EnrollArguments) -> anyhow
 
     let activity = Activity::new(&context.output);
     activity.wait(name.as_str(), "proving the token");
-    let (resolver, dns_name) = way(context, host, arguments.address.as_deref());
-    let session = EnrollmentSession::begin(&name, &dns_name, &token, Arc::clone(&resolver))
+    let (network, dns_name) = way(context, host, arguments.address.as_deref());
+    let session = EnrollmentSession::begin(&name, &dns_name, &token, Arc::clone(&network))
         .await
         .with_context(|| format!("could not enrol host `{name}`"))?;
     check_roles(&name, host, &session.answer.roles)?;
@@ -60,7 +60,7 @@ pub(super) async fn run(context: &Context, arguments: EnrollArguments) -> anyhow
         .await
         .with_context(|| format!("could not enrol host `{name}`"))?;
     activity.wait(name.as_str(), "asking with its new certificate");
-    let proven = prove(context, &deployment, &name, resolver, &dns_name).await;
+    let proven = prove(context, &deployment, &name, network, &dns_name).await;
     drop(activity);
     if let Err(error) = &proven {
         context.output.warn(&format!(
@@ -106,16 +106,22 @@ fn read_token(context: &Context, arguments: &EnrollArguments) -> anyhow::Result<
 }
 
 /// How the agent is reached: by its host's name, or where the person says.
-fn way(context: &Context, host: &Host, address: Option<&str>) -> (Arc<dyn Resolve>, String) {
+fn way(context: &Context, host: &Host, address: Option<&str>) -> (Arc<dyn Network>, String) {
     let Some(address) = address else {
-        return (Arc::clone(&context.resolver), host.dns_name.to_string());
+        return (Arc::clone(&context.network), host.dns_name.to_string());
     };
     let fixed = address
         .parse::<SocketAddr>()
         .or_else(|_| address.parse::<IpAddr>().map(|ip| (ip, AGENT_PORT).into()));
     match fixed {
-        Ok(fixed) => (Arc::new(FixedAddress(fixed)), address.to_owned()),
-        Err(_) => (Arc::clone(&context.resolver), address.to_owned()),
+        Ok(fixed) => {
+            let fixed = FixedAddress {
+                address: fixed,
+                network: Arc::clone(&context.network),
+            };
+            (Arc::new(fixed), address.to_owned())
+        }
+        Err(_) => (Arc::clone(&context.network), address.to_owned()),
     }
 }
 
@@ -152,12 +158,12 @@ async fn prove(
     context: &Context,
     deployment: &Deployment,
     name: &HostName,
-    resolver: Arc<dyn Resolve>,
+    network: Arc<dyn Network>,
     dns_name: &str,
 ) -> anyhow::Result<()> {
     let credential = context.credential(deployment.id)?;
     let hosts = [(name.clone(), dns_name.to_owned())];
-    let agents = crate::agents::grpc::GrpcAgents::new(hosts, &credential, &resolver)?;
+    let agents = crate::agents::grpc::GrpcAgents::new(hosts, &credential, &network)?;
     let mut last = agents.describe(name).await;
     for _ in 1..ASKS {
         if last.is_ok() {

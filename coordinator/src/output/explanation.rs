@@ -119,9 +119,7 @@ impl Explanation {
     fn look_at(&mut self, error: &(dyn Error + 'static)) -> Option<Exit> {
         if let Some(error) = error.downcast_ref::<AgentError>() {
             self.hints.extend(error.hint().map(ToOwned::to_owned));
-            if let AgentError::Held { holder, .. } = error {
-                self.evidence.push(holder_line(holder));
-            }
+            self.evidence.extend(error.holder().map(holder_line));
             Some(exit_of_agent_error(error))
         } else if let Some(Unconnected(error)) = error.downcast_ref::<Unconnected>() {
             self.hints.extend(error.hint());

@@ -240,15 +240,19 @@ fn no_leases(recorder: &Recorder<'_>, error: AgentError) -> Result<RolloutResult
             holder: Some(holder),
             reason,
         },
+        AgentError::LeaseLost { host, holder, .. } => Refusal::Locked {
+            host,
+            holder,
+            reason,
+        },
         AgentError::Unreachable { host, .. }
         | AgentError::Unknown { host, .. }
         | AgentError::Unavailable { host, .. } => Refusal::Unreachable {
             hosts: [(host, reason)].into(),
         },
-        AgentError::Refused { .. }
-        | AgentError::NotEnrolled { .. }
-        | AgentError::Faulty { .. }
-        | AgentError::LeaseLost { .. } => Refusal::NotAllowed { failure },
+        AgentError::Refused { .. } | AgentError::NotEnrolled { .. } | AgentError::Faulty { .. } => {
+            Refusal::NotAllowed { failure }
+        }
     };
     if *recorder.state().phase() == Phase::Preparing {
         return refuse(recorder, refusal);

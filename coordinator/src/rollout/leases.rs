@@ -181,8 +181,8 @@ impl<'a> Leases<'a> {
             Err(AgentError::LeaseLost {
                 holder: Some(holder),
                 ..
-            }) => self.lose(host, Some(holder)),
-            Err(AgentError::LeaseLost { holder: None, .. }) => self.doubt(host),
+            }) if !self.is_ours(&holder) => self.lose(host, Some(holder)),
+            Err(AgentError::LeaseLost { .. }) => self.doubt(host),
             Err(error) => self.events.tell(Happening::LeaseInDanger {
                 host: host.clone(),
                 reason: chain(&error),
@@ -190,16 +190,12 @@ impl<'a> Leases<'a> {
         }
     }
 
-    /// An agent has refused something: was it for the lease? True: the lease was in doubt, so the
-    /// next [`Self::epoch`] takes it again or finds it lost.
-    pub(super) async fn was_lease(&self, host: &HostName) -> bool {
-        self.renew(host).await;
-        let held = self.held();
-        held.get(host)
-            .is_none_or(|held| held.lost.is_some() || held.until <= Instant::now())
+    /// Whether the holder is this rollout, under whatever epoch.
+    pub(super) fn is_ours(&self, holder: &Holder) -> bool {
+        holder.rollout == self.request.rollout
     }
 
-    /// The agent says that the lease is over, and nobody has it.
+    /// The agent says that the lease is over, and nobody else has it.
     pub(super) fn doubt(&self, host: &HostName) {
         if let Some(held) = self.held().get_mut(host) {
             held.until = Instant::now();

@@ -236,16 +236,15 @@ impl Drive<'_> {
                 host,
                 holder: Some(holder),
                 ..
-            } => {
+            } if !self.run.leases.is_ours(&holder) => {
                 return Err(Halt::LeaseLost {
                     host,
                     holder: Some(holder),
                 });
             }
-            // It ran out and nobody has it: the next look takes it again, or finds out better.
-            AgentError::LeaseLost {
-                host, holder: None, ..
-            } => {
+            // It ran out and nobody has it, or it is this rollout's under another epoch: the next
+            // look takes it again, or finds out better.
+            AgentError::LeaseLost { host, .. } => {
                 self.run.leases.doubt(&host);
                 let failure = StepFailure {
                     class: Class::Transient,
@@ -256,14 +255,6 @@ impl Drive<'_> {
             AgentError::Unknown { .. } => {
                 self.unsent = false;
                 return self.reply_lost(failure.message).await;
-            }
-            // Over the wire, a stale epoch looks like any refusal.
-            AgentError::Refused { .. } if self.run.leases.was_lease(&self.step.host).await => {
-                let failure = StepFailure {
-                    class: Class::Transient,
-                    ..failure
-                };
-                return self.cannot_go_on(Some(flight), failure).await;
             }
             AgentError::Refused { .. }
             | AgentError::Unreachable { .. }

@@ -199,6 +199,15 @@ async fn a_mutation_under_a_stale_epoch_is_refused_with_whose_lease_it_is() {
         refused.message().contains("ada@desk (rollout one)"),
         "{refused}"
     );
+    let lost = omni_scale_proto::lease::from_details(refused.details()).unwrap();
+    assert_eq!(lost.epoch, stale);
+    let holder = lost.holder.unwrap();
+    assert_eq!(
+        (holder.holder.as_str(), holder.rollout_id.as_str()),
+        ("ada@desk", "one")
+    );
+    assert_eq!(holder.epoch, current);
+    assert!(holder.since_milliseconds > 0 && holder.remaining_milliseconds > 0);
     let put = rig
         .operator("operator")
         .put_secret(secret(1, 1, current))

@@ -132,6 +132,15 @@ impl FakeHost {
             .is_some_and(|lease| lease.epoch == epoch)
     }
 
+    /// `Err` when an epoch is not in force: who holds the lease instead, if anybody does.
+    pub fn check_epoch(&self, epoch: u64) -> Result<(), Option<v1::LeaseHolder>> {
+        if self.is_leased_under(epoch) {
+            return Ok(());
+        }
+        let holder = self.current_lease();
+        Err(holder.map(|lease| lease.as_holder().into()))
+    }
+
     /// Sets a secret, or changes its value.
     pub fn set_secret(&mut self, name: &str) {
         let secret = self.secrets.entry(name.to_owned()).or_default();
@@ -168,16 +177,7 @@ impl FakeHost {
                 ..v1::TailnetStatus::default()
             }),
             clock_milliseconds: now_milliseconds + self.clock_offset_milliseconds,
-            lease: self.current_lease().map(|lease| {
-                let holder = lease.as_holder();
-                v1::LeaseHolder {
-                    holder: holder.holder,
-                    rollout_id: holder.rollout,
-                    epoch: holder.epoch,
-                    since_milliseconds: holder.since_milliseconds,
-                    remaining_milliseconds: holder.remaining_milliseconds,
-                }
-            }),
+            lease: self.current_lease().map(|lease| lease.as_holder().into()),
             deployment_id: self.deployment.map(|id| id.to_string()),
             targets: self
                 .targets

@@ -69,6 +69,22 @@ pub struct FakeAgents {
     world: Arc<Mutex<World>>,
 }
 
+/// What an operation does.
+#[derive(Debug, Clone)]
+enum Task {
+    Apply(Action),
+    Control(Control),
+}
+
+impl Task {
+    fn target(&self) -> Target {
+        match self {
+            Self::Apply(action) => action.target(),
+            Self::Control(control) => control.target(),
+        }
+    }
+}
+
 /// One coordinator's connection to the agents.
 #[derive(Debug, Clone)]
 pub struct Seat {
@@ -282,7 +298,7 @@ impl World {
     }
 
     fn carry_out(&mut self, host: &HostName, action: &Action) {
-        self.act(host, action, usize::MAX)
+        self.apply(host, action, usize::MAX)
             .expect("the story can be told");
         let targets = &mut self.host(host.as_str()).targets;
         let target = targets.entry(action.target().to_string()).or_default();
@@ -291,7 +307,24 @@ impl World {
     }
 
     /// Does the work of an operation. `limit` bounds how much of it.
-    fn act(&mut self, host: &HostName, action: &Action, limit: usize) -> Result<(), String> {
+    fn perform(&mut self, host: &HostName, task: &Task, limit: usize) -> Result<(), String> {
+        match task {
+            Task::Apply(action) => self.apply(host, action, limit),
+            Task::Control(_) if limit < usize::MAX => Ok(()),
+            Task::Control(Control::Unit { action }) => {
+                let host = self.hosts.get_mut(host).ok_or("no such host")?;
+                host.unit.control(*action)
+            }
+            Task::Control(Control::Stack {
+                services, action, ..
+            }) => {
+                let host = self.hosts.get_mut(host).ok_or("no such host")?;
+                host.stack.control(services, *action, &self.bad_images)
+            }
+        }
+    }
+
+    fn apply(&mut self, host: &HostName, action: &Action, limit: usize) -> Result<(), String> {
         let bad_images = self.bad_images.clone();
         let bad_programs = self.bad_programs.clone();
         let host = self.hosts.get_mut(host).ok_or("no such host")?;
@@ -411,13 +444,13 @@ impl Seat {
         &self,
         host: HostName,
         operation: Operation,
-        action: Action,
+        task: Task,
         fault: Option<Fault>,
         sender: watch::Sender<Option<v1::Outcome>>,
     ) {
         let agents = self.agents.clone();
         tokio::spawn(async move {
-            let target = action.target().to_string();
+            let target = task.target().to_string();
             if fault == Some(Fault::AgentDies) {
                 agents.kill_agent(&host, &target);
                 tokio::time::sleep(AGENT_RESTART).await;
@@ -430,14 +463,14 @@ impl Seat {
                 Some(Fault::Lies) => None,
                 Some(Fault::Fails(class)) => Some((class, "it did not work".to_owned())),
                 Some(Fault::FailsHalfWay(class)) => {
-                    let half = world.act(&host, &action, 1);
+                    let half = world.perform(&host, &task, 1);
                     let message = half
                         .err()
                         .unwrap_or_else(|| "it stopped half way".to_owned());
                     Some((class, message))
                 }
                 _ => {
-                    let done = world.act(&host, &action, usize::MAX);
+                    let done = world.perform(&host, &task, usize::MAX);
                     done.err().map(|message| (Class::Permanent, message))
                 }
             };
@@ -623,7 +656,7 @@ impl Agents for Seat {
         let mut world = self.agents.world();
         let model = world.at(host, tried)?;
         if !model.is_leased_under(epoch) {
-            return Err(lease_lost(host, tried));
+            return Err(lease_lost(model, tried));
         }
         if let Some(lease) = &mut model.lease {
             lease.until = Instant::now() + LEASE_TIME_TO_LIVE;
@@ -658,14 +691,42 @@ impl Agents for Seat {
         action: &Action,
         _: ProgressSink<'_>,
     ) -> Result<v1::Outcome, AgentError> {
-        let target = action.target();
-        let tried = format!("apply {target}");
+        let tried = format!("apply {}", action.target());
         let fault = self.call(host, Call::Apply, &tried).await?;
+        let task = Task::Apply(action.clone());
+        self.operate(host, operation, task, fault, tried).await
+    }
+
+    async fn control(
+        &self,
+        host: &HostName,
+        operation: &Operation,
+        control: &Control,
+        _: ProgressSink<'_>,
+    ) -> Result<v1::Outcome, AgentError> {
+        let tried = format!("control {}", control.target());
+        let fault = self.call(host, Call::Control, &tried).await?;
+        let task = Task::Control(control.clone());
+        self.operate(host, operation, task, fault, tried).await
+    }
+}
+
+impl Seat {
+    /// Begins an operation or attaches to it, as the ledger says, and waits for its end.
+    async fn operate(
+        &self,
+        host: &HostName,
+        operation: &Operation,
+        task: Task,
+        fault: Option<Fault>,
+        tried: String,
+    ) -> Result<v1::Outcome, AgentError> {
+        let target = task.target();
         let admission = {
             let mut world = self.agents.world();
             let model = world.at(host, &tried)?;
             if !model.is_leased_under(operation.lease_epoch) {
-                return Err(stale_epoch(host, &tried, operation.lease_epoch));
+                return Err(lease_lost(model, &tried));
             }
             let ledger = model.targets.entry(target.to_string()).or_default();
             ledger.admit(operation)
@@ -674,8 +735,7 @@ impl Agents for Seat {
             Admission::Known(outcome) => return Ok(*outcome),
             Admission::Attached(outcome) => outcome,
             Admission::Begun(sender, outcome) => {
-                let (operation, action) = (operation.clone(), action.clone());
-                self.work(host.clone(), operation, action, fault.clone(), sender);
+                self.work(host.clone(), operation.clone(), task, fault.clone(), sender);
                 outcome
             }
             Admission::Busy(running) => {
@@ -703,38 +763,12 @@ impl Agents for Seat {
             _ => self.outcome(host, &tried, outcome).await,
         }
     }
-
-    async fn control(
-        &self,
-        host: &HostName,
-        _: &Operation,
-        control: &Control,
-        _: ProgressSink<'_>,
-    ) -> Result<v1::Outcome, AgentError> {
-        let tried = format!("control {}", control.target());
-        self.call(host, Call::Control, &tried).await?;
-        Err(AgentError::Faulty {
-            host: host.clone(),
-            tried,
-            message: "the model does not start or stop things outside of plans".to_owned(),
-        })
-    }
 }
 
-/// As over the wire: only a renewal can be told to be about the lease, and no holder is named.
-fn lease_lost(host: &HostName, tried: &str) -> AgentError {
+fn lease_lost(host: &FakeHost, tried: &str) -> AgentError {
     AgentError::LeaseLost {
-        host: host.clone(),
+        host: host.name.clone(),
         tried: tried.to_owned(),
-        holder: None,
-    }
-}
-
-fn stale_epoch(host: &HostName, tried: &str, epoch: u64) -> AgentError {
-    AgentError::Refused {
-        host: host.clone(),
-        tried: tried.to_owned(),
-        message: format!("lease epoch {epoch} is not in force"),
-        hint: String::new(),
+        holder: host.current_lease().map(LeaseModel::as_holder),
     }
 }

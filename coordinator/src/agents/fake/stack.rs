@@ -179,6 +179,37 @@ impl StackModel {
         Ok(())
     }
 
+    /// Starts, stops or restarts services. None named: all. `Err` says why that cannot be.
+    pub(super) fn control(
+        &mut self,
+        services: &[ServiceName],
+        action: v1::ControlAction,
+        bad_images: &BTreeSet<String>,
+    ) -> Result<(), String> {
+        let mut names: Vec<String> = match services {
+            [] => self.containers.keys().cloned().collect(),
+            named => named.iter().map(ToString::to_string).collect(),
+        };
+        // Whoever owns a namespace comes before those in it.
+        names.sort_by_key(|name| {
+            let container = self.containers.get(name);
+            container.is_some_and(|container| container.namespace.is_some())
+        });
+        for name in names {
+            let container = self
+                .containers
+                .get_mut(&name)
+                .ok_or_else(|| format!("`{name}` has no container"))?;
+            if action != v1::ControlAction::Start {
+                container.state = ContainerState::Exited;
+            }
+            if action != v1::ControlAction::Stop {
+                self.start(&name, bad_images)?;
+            }
+        }
+        Ok(())
+    }
+
     fn create(
         &mut self,
         stack: &CheckedStack,

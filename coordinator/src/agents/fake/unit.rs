@@ -46,6 +46,16 @@ impl UnitModel {
         }
     }
 
+    /// Starts, stops or restarts it. `Err` says why that cannot be.
+    pub(super) fn control(&mut self, action: v1::ControlAction) -> Result<(), String> {
+        if self.applied.is_none() {
+            return Err("tsidp.service was never set up".to_owned());
+        }
+        self.active = action != v1::ControlAction::Stop;
+        self.starts += u32::from(self.active);
+        Ok(())
+    }
+
     /// Makes it so. `Err` says why it is not.
     pub(super) fn apply(
         &mut self,

@@ -8,14 +8,13 @@ use hyper_util::rt::TokioIo;
 use omni_scale_proto::id::HostName;
 use omni_scale_proto::v1::host_service_client::HostServiceClient;
 use omni_scale_proto::{API_VERSION_MAXIMUM, API_VERSION_MINIMUM, v1};
-use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::client::TlsStream;
 use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
-use super::dial::{Dialer, Unconnected};
+use super::dial::{Dialer, Unconnected, Wire};
 use super::status::{Call, within};
 use crate::agents::AgentError;
 
@@ -46,6 +45,7 @@ impl Connection {
         Call {
             host: self.host.clone(),
             tried: tried.into(),
+            role: None,
         }
     }
 
@@ -87,7 +87,7 @@ pub(super) fn channel(dialer: Dialer) -> Channel {
 
 /// A channel over one stream that is connected already. It does not connect again.
 pub(super) async fn channel_over(
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Wire>,
 ) -> Result<Channel, tonic::transport::Error> {
     let mut only = Some(TokioIo::new(stream));
     Endpoint::from_static("http://agent")

@@ -11,6 +11,7 @@ use omni_scale_proto::AGENT_PORT;
 use omni_scale_proto::id::HostName;
 use rustls::pki_types::ServerName;
 use rustls::{CertificateError, ClientConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
@@ -21,25 +22,42 @@ use super::tls::{NotPinned, SelfMade};
 /// Bound on each of the three parts. A tailnet that falls back to a relay needs about one second.
 const PART: Duration = Duration::from_secs(5);
 
-/// Turns the name of a node into addresses.
+/// The way to agents: from the name of a node to its addresses, and from there to a byte stream.
 #[async_trait]
-pub trait Resolve: fmt::Debug + Send + Sync {
+pub trait Network: fmt::Debug + Send + Sync {
     /// Where the agent of a host listens. `dns_name` is the full name of the host's node.
     async fn resolve(&self, host: &HostName, dns_name: &str) -> io::Result<Vec<SocketAddr>>;
+
+    /// A connection to one of these addresses, without TLS.
+    async fn connect(&self, address: SocketAddr) -> io::Result<Wire>;
 }
 
-/// The system's resolver, which on a tailnet is MagicDNS.
+/// What carries TLS.
+pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<Any: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for Any {}
+
+/// A byte stream of any kind.
+pub type Wire = Box<dyn ByteStream>;
+
+/// The system's network: on a tailnet its resolver is MagicDNS.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct SystemResolver;
+pub struct SystemNetwork;
 
 #[async_trait]
-impl Resolve for SystemResolver {
+impl Network for SystemNetwork {
     async fn resolve(&self, _host: &HostName, dns_name: &str) -> io::Result<Vec<SocketAddr>> {
         let found = tokio::net::lookup_host((dns_name, AGENT_PORT)).await?;
         let mut addresses: Vec<SocketAddr> = found.collect();
         // Agents listen on the IPv4 address of their node; IPv6 is for a forwarder in between.
         addresses.sort_by_key(SocketAddr::is_ipv6);
         Ok(addresses)
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<Wire> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true).ok();
+        Ok(Box::new(stream))
     }
 }
 
@@ -214,21 +232,18 @@ impl CertificateRefusal {
 pub(super) struct Dialer {
     pub(super) host: HostName,
     pub(super) dns_name: String,
-    pub(super) resolver: Arc<dyn Resolve>,
+    pub(super) network: Arc<dyn Network>,
     pub(super) tls: Arc<ClientConfig>,
 }
 
 impl Dialer {
     /// Connects, or says why not. Addresses are tried in order.
-    pub(super) async fn dial(&self) -> Result<TlsStream<TcpStream>, DialError> {
+    pub(super) async fn dial(&self) -> Result<TlsStream<Wire>, DialError> {
         let addresses = self.addresses().await?;
         let mut last = None;
         for address in addresses {
-            match bounded(TcpStream::connect(address)).await {
-                Ok(stream) => {
-                    stream.set_nodelay(true).ok();
-                    return self.handshake(stream, address).await;
-                }
+            match bounded(self.network.connect(address)).await {
+                Ok(stream) => return self.handshake(stream, address).await,
                 Err(source) => last = Some(DialError::Connect { address, source }),
             }
         }
@@ -236,7 +251,7 @@ impl Dialer {
     }
 
     async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
-        bounded(self.resolver.resolve(&self.host, &self.dns_name))
+        bounded(self.network.resolve(&self.host, &self.dns_name))
             .await
             .map_err(|source| self.unresolved(source))
     }
@@ -250,9 +265,9 @@ impl Dialer {
 
     async fn handshake(
         &self,
-        stream: TcpStream,
+        stream: Wire,
         address: SocketAddr,
-    ) -> Result<TlsStream<TcpStream>, DialError> {
+    ) -> Result<TlsStream<Wire>, DialError> {
         let name = ServerName::try_from(self.host.as_str().to_owned()).map_err(|error| {
             DialError::Tls {
                 address,

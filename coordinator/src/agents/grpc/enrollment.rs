@@ -19,7 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use super::connection::PROMPT;
-use super::dial::{Dialer, Resolve};
+use super::dial::{Dialer, Network, Wire};
 use super::port::bounded;
 use super::status::{Call, within};
 use super::tls;
@@ -97,16 +97,17 @@ impl EnrollmentSession {
         host: &HostName,
         dns_name: &str,
         token: &EnrollmentToken,
-        resolver: Arc<dyn Resolve>,
+        network: Arc<dyn Network>,
     ) -> Result<Self, EnrollmentError> {
         let call = Call {
             host: host.clone(),
             tried: "enrol".to_owned(),
+            role: None,
         };
         let dialer = Dialer {
             host: host.clone(),
             dns_name: dns_name.to_owned(),
-            resolver,
+            network,
             tls: Arc::new(tls::pinned(token)?),
         };
         let stream = dialer
@@ -175,7 +176,7 @@ impl EnrollmentSession {
     }
 }
 
-fn shown_certificate(stream: &TlsStream<tokio::net::TcpStream>) -> Vec<u8> {
+fn shown_certificate(stream: &TlsStream<Wire>) -> Vec<u8> {
     let (_, connection) = stream.get_ref();
     connection
         .peer_certificates()
@@ -216,13 +217,22 @@ fn token_refused(error: AgentError) -> EnrollmentError {
     }
 }
 
-/// Addresses that were given instead of a name.
-#[derive(Debug, Clone, Copy)]
-pub struct FixedAddress(pub SocketAddr);
+/// An address that was given instead of a name.
+#[derive(Debug, Clone)]
+pub struct FixedAddress {
+    /// The address, whatever the host is called.
+    pub address: SocketAddr,
+    /// How it is reached.
+    pub network: Arc<dyn Network>,
+}
 
 #[async_trait::async_trait]
-impl Resolve for FixedAddress {
+impl Network for FixedAddress {
     async fn resolve(&self, _host: &HostName, _name: &str) -> std::io::Result<Vec<SocketAddr>> {
-        Ok(vec![self.0])
+        Ok(vec![self.address])
+    }
+
+    async fn connect(&self, address: SocketAddr) -> std::io::Result<Wire> {
+        self.network.connect(address).await
     }
 }

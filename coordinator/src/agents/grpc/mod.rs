@@ -11,6 +11,8 @@ mod connection;
 mod dial;
 mod enrollment;
 mod health;
+#[cfg(any(test, feature = "testing"))]
+pub mod memory;
 mod port;
 mod status;
 mod stream;
@@ -29,7 +31,7 @@ use std::sync::Arc;
 use omni_scale_proto::id::HostName;
 
 pub use administration::{GeneratedSecret, ListedSecret, RenewalError};
-pub use dial::{DialError, Resolve, SystemResolver, Unconnected};
+pub use dial::{ByteStream, DialError, Network, SystemNetwork, Unconnected, Wire};
 pub use enrollment::{
     Enrolled, EnrollmentAnswer, EnrollmentError, EnrollmentSession, FixedAddress,
 };
@@ -52,7 +54,7 @@ impl GrpcAgents {
     pub fn new(
         hosts: impl IntoIterator<Item = (HostName, String)>,
         credential: &Credential,
-        resolver: &Arc<dyn Resolve>,
+        network: &Arc<dyn Network>,
     ) -> Result<Self, TlsError> {
         let tls = Arc::new(tls::with_credential(credential)?);
         let connections = hosts
@@ -61,7 +63,7 @@ impl GrpcAgents {
                 let dialer = dial::Dialer {
                     host: host.clone(),
                     dns_name,
-                    resolver: Arc::clone(resolver),
+                    network: Arc::clone(network),
                     tls: Arc::clone(&tls),
                 };
                 (host, Connection::new(dialer))

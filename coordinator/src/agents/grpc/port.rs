@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use omni_scale_proto::id::{HostName, ServiceName, StackName};
 use omni_scale_proto::operation::Operation;
+use omni_scale_proto::role::HostRole;
 use omni_scale_proto::v1;
 use omni_scale_proto::v1::host_service_client::HostServiceClient;
 use omni_scale_proto::v1::stack_service_client::StackServiceClient;
@@ -13,7 +14,7 @@ use omni_scale_proto::v1::{
     acquire_lease_response, apply_stack_response, apply_unit_response, control_stack_response,
 };
 use tokio::time::timeout;
-use tonic::{Code, Request, Status};
+use tonic::{Request, Status};
 
 use super::GrpcAgents;
 use super::connection::PROMPT;
@@ -135,18 +136,8 @@ impl Agents for GrpcAgents {
             epoch,
             rollout_id: request.rollout.clone(),
         });
-        match timeout(PROMPT, client.renew_lease(request)).await {
-            Ok(Ok(answer)) => Ok(milliseconds(answer.into_inner().time_to_live_milliseconds)),
-            Ok(Err(status)) if status.code() == Code::FailedPrecondition => {
-                Err(AgentError::LeaseLost {
-                    host: call.host,
-                    tried: call.tried,
-                    holder: None,
-                })
-            }
-            Ok(Err(status)) => Err(call.error(status)),
-            Err(_) => Err(call.no_answer(PROMPT)),
-        }
+        let answer = within(&call, PROMPT, client.renew_lease(request)).await?;
+        Ok(milliseconds(answer.time_to_live_milliseconds))
     }
 
     async fn release_lease(
@@ -160,10 +151,9 @@ impl Agents for GrpcAgents {
             epoch,
             rollout_id: request.rollout.clone(),
         });
-        match timeout(PROMPT, client.release_lease(request)).await {
-            Ok(Err(status)) if status.code() == Code::FailedPrecondition => Ok(()),
-            Ok(answer) => answer.map(|_| ()).map_err(|status| call.error(status)),
-            Err(_) => Err(call.no_answer(PROMPT)),
+        match within(&call, PROMPT, client.release_lease(request)).await {
+            Ok(_) | Err(AgentError::LeaseLost { .. }) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -337,7 +327,10 @@ impl GrpcAgents {
         tried: impl Into<String>,
     ) -> Result<(Call, UnitServiceClient<tonic::transport::Channel>), AgentError> {
         let (call, channel) = self.ready(host, tried.into()).await?;
-        Ok((call, UnitServiceClient::new(channel)))
+        Ok((
+            call.of_role(HostRole::Tsidp),
+            UnitServiceClient::new(channel),
+        ))
     }
 
     pub(super) async fn stack(
@@ -346,7 +339,10 @@ impl GrpcAgents {
         tried: impl Into<String>,
     ) -> Result<(Call, StackServiceClient<tonic::transport::Channel>), AgentError> {
         let (call, channel) = self.ready(host, tried.into()).await?;
-        Ok((call, StackServiceClient::new(channel)))
+        Ok((
+            call.of_role(HostRole::Omni),
+            StackServiceClient::new(channel),
+        ))
     }
 
     pub(super) async fn ready(

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use omni_scale_proto::id::HostName;
+use omni_scale_proto::lease;
+use omni_scale_proto::role::HostRole;
 use tokio::time::timeout;
 use tonic::{Code, Response, Status};
 
 use super::dial::{CertificateRefusal, DialError, Unconnected};
-use crate::agents::AgentError;
+use crate::agents::{AgentError, Holder};
 
 /// What separates an agent's words from its advice in the message of a status.
 const HINT: &str = "\nhint: ";
@@ -24,14 +26,29 @@ pub(super) struct Call {
     pub(super) host: HostName,
     /// Completes "could not …".
     pub(super) tried: String,
+    /// The role whose service is asked. None: every agent has the service.
+    pub(super) role: Option<HostRole>,
 }
 
 impl Call {
+    /// The same call, of a service that only agents with this role have.
+    pub(super) fn of_role(self, role: HostRole) -> Self {
+        let role = Some(role);
+        Self { role, ..self }
+    }
+
     /// What a status means.
     pub(super) fn error(&self, status: Status) -> AgentError {
         let (host, tried) = (self.host.clone(), self.tried.clone());
         if status.source().is_some() {
             return self.transport_error(status);
+        }
+        if let Some(lost) = lease::from_details(status.details()) {
+            return AgentError::LeaseLost {
+                host,
+                tried,
+                holder: lost.holder.map(Holder::from),
+            };
         }
         let (message, hint) = words(status.message());
         match status.code() {
@@ -47,6 +64,8 @@ impl Call {
                 tried,
                 source: message.into(),
             },
+            // The server itself says this, without words, of services that it does not have.
+            Code::Unimplemented if message.is_empty() => self.not_served(),
             Code::Ok | Code::Internal | Code::Unknown | Code::DataLoss | Code::Unimplemented => {
                 AgentError::Faulty {
                     host,
@@ -93,6 +112,29 @@ impl Call {
                 tried,
                 source: status.into(),
             },
+        }
+    }
+
+    /// The agent does not serve what was asked.
+    fn not_served(&self) -> AgentError {
+        let (message, hint) = match self.role {
+            Some(role) => (
+                format!("this agent has no role `{role}`"),
+                format!(
+                    "run `sudo omni-scale-agent setup --role {role}` on that host, with its other \
+                     roles if it has any, then `systemctl restart omni-scale-agent`"
+                ),
+            ),
+            None => (
+                "this agent does not know the request".to_owned(),
+                "upgrade the agent's package on that host".to_owned(),
+            ),
+        };
+        AgentError::Refused {
+            host: self.host.clone(),
+            tried: self.tried.clone(),
+            message,
+            hint,
         }
     }
 

@@ -7,7 +7,7 @@ use omni_scale_proto::id::HostName;
 use omni_scale_proto::v1;
 use time::{Duration, OffsetDateTime};
 
-use super::testing::{Loopback, ServerIdentity, TestAgent, serve};
+use super::testing::{Loopback, ServerIdentity, TestAgent, serve, serve_host_only};
 use super::{
     DialError, EnrollmentError, EnrollmentSession, GrpcAgents, LogSource, Unconnected, Upload,
 };
@@ -26,7 +26,7 @@ fn credential(authority: &Authority, now: OffsetDateTime) -> Credential {
 
 fn agents(credential: &Credential, resolver: Loopback) -> GrpcAgents {
     let hosts = [(host(), "idp.example.ts.net".to_owned())];
-    let resolver: Arc<dyn super::Resolve> = Arc::new(resolver);
+    let resolver: Arc<dyn super::Network> = Arc::new(resolver);
     GrpcAgents::new(hosts, credential, &resolver).unwrap()
 }
 
@@ -232,6 +232,79 @@ async fn a_lease_that_is_over_is_lost_when_kept_and_fine_when_given_back() {
     });
     let held = agents.acquire_lease(&host(), &request).await.unwrap_err();
     assert!(matches!(held, AgentError::Held { .. }), "{held:?}");
+    let lost = agents
+        .renew_lease(&host(), &request, grant.epoch + 1)
+        .await
+        .unwrap_err();
+    let AgentError::LeaseLost { holder, .. } = &lost else {
+        panic!("{lost:?}");
+    };
+    assert_eq!(holder.as_ref().unwrap().holder, "bob@desk");
+}
+
+#[tokio::test]
+async fn an_act_under_a_stale_epoch_is_a_lost_lease_and_not_just_refused() {
+    let (authority, now) = (pki::authority(), OffsetDateTime::now_utc());
+    let agent = TestAgent::new("idp", &["tsidp"]);
+    {
+        let mut state = agent.state();
+        state.fenced = true;
+        state.epoch = 7;
+        state.lease = Some(v1::LeaseHolder {
+            holder: "bob@desk".to_owned(),
+            rollout_id: "two".to_owned(),
+            epoch: 7,
+            since_milliseconds: 1_700_000_000_000,
+            remaining_milliseconds: 12_000,
+        });
+    }
+    let agents = connected(&authority, &credential(&authority, now), &agent).await;
+    let action = Action::ApplyUnit {
+        configuration: v1::UnitConfiguration::default(),
+    };
+    let lost = agents
+        .apply(&host(), &operation(), &action, &|_| {})
+        .await
+        .unwrap_err();
+    let AgentError::LeaseLost { holder, .. } = &lost else {
+        panic!("{lost:?}");
+    };
+    let holder = holder.as_ref().unwrap();
+    assert_eq!((holder.holder.as_str(), holder.epoch), ("bob@desk", 7));
+    assert_eq!(holder.since_milliseconds, 1_700_000_000_000);
+    let explained = crate::output::Explanation::of(&lost.into());
+    assert_eq!(explained.exit.code(), 7);
+    let shown = explained.evidence.join("\n");
+    assert!(
+        shown.contains("bob@desk holds it since 2023-11-14") && shown.contains("ends in 12 s"),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn a_service_that_an_agent_does_not_have_is_said_to_be_a_missing_role() {
+    let (authority, now) = (pki::authority(), OffsetDateTime::now_utc());
+    let identity = ServerIdentity::enrolled(&authority, "idp", now);
+    let address = serve_host_only(TestAgent::new("idp", &[]), identity).await;
+    let ours = credential(&authority, now);
+    let agents = agents(&ours, Loopback::to("idp", address));
+    let unit = agents.observe_unit(&host()).await.unwrap_err();
+    assert_eq!(
+        unit.to_string(),
+        "could not observe the unit on host `idp`: refused: this agent has no role `tsidp`"
+    );
+    assert!(
+        unit.hint().unwrap().contains("setup --role tsidp"),
+        "{unit:?}"
+    );
+    let stack = LogSource::Stack {
+        name: "omni".parse().unwrap(),
+        services: Vec::new(),
+    };
+    let Err(log) = agents.read_log(&host(), &stack, 10, false).await else {
+        panic!("there is no stack");
+    };
+    assert!(log.to_string().contains("has no role `omni`"), "{log}");
 }
 
 #[tokio::test]
@@ -274,7 +347,7 @@ async fn logs_are_read_to_their_end() {
 }
 
 /// An agent that waits for its enrolment, and the token that root reads out.
-async fn awaiting() -> (TestAgent, EnrollmentToken, Arc<dyn super::Resolve>) {
+async fn awaiting() -> (TestAgent, EnrollmentToken, Arc<dyn super::Network>) {
     let agent = TestAgent::new("idp", &["tsidp"]);
     let identity = ServerIdentity::self_made();
     let token = EnrollmentToken {

@@ -124,7 +124,7 @@ async fn a_lease_that_somebody_took_stops_the_rollout_before_its_next_act() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_epoch_that_looks_like_a_refusal_is_a_lost_lease() {
+async fn an_act_under_a_stale_epoch_is_a_lost_lease_with_its_holder() {
     let (desired, agents) = fresh();
     let desk = Desk::new("ada@desk", &agents);
     let journal = desk.begin(desk.plan(&desired).await, FIRST);

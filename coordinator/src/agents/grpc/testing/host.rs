@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use omni_scale_proto::enrollment::EnrollmentSecret;
-use omni_scale_proto::id::Sha256;
+use omni_scale_proto::id::{DeploymentId, Sha256};
 use omni_scale_proto::v1::host_service_server::HostService;
 use omni_scale_proto::v1::{
     self, acquire_lease_response, enroll_request, enroll_response, generate_secret_request,
@@ -15,18 +15,24 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::TestAgent;
+use super::world::refusal;
+use crate::agents::{AgentError, Agents as _, LeaseRequest};
+use crate::rollout::{SystemClock, WallClock as _};
 
 type Answer<T> = Result<Response<T>, Status>;
 type Messages<T> = BoxStream<'static, Result<T, Status>>;
 
 impl TestAgent {
-    fn outcome(&self) -> v1::Outcome {
-        let generation = self.state().secrets.len() as u64;
+    fn outcome(generation: u64) -> v1::Outcome {
         v1::Outcome {
             generation,
             summary: "done".to_owned(),
             ..v1::Outcome::default()
         }
+    }
+
+    fn changed(&self, what: impl Into<String>) {
+        self.state().changes.push(what.into());
     }
 
     fn secret_status(name: &str, value: &[u8], candidate: bool) -> v1::SecretStatus {
@@ -40,10 +46,17 @@ impl TestAgent {
     }
 }
 
-fn signing_request() -> Vec<u8> {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    parameters.serialize_request(&key).unwrap().der().to_vec()
+fn invalid(error: impl std::fmt::Display) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+/// The model looks at nothing else of whoever keeps a lease or gives it back.
+fn holder_of(rollout: String) -> LeaseRequest {
+    LeaseRequest {
+        deployment: DeploymentId::new(uuid::Uuid::nil()),
+        holder: String::new(),
+        rollout,
+    }
 }
 
 #[async_trait::async_trait]
@@ -53,10 +66,19 @@ impl HostService for TestAgent {
     type RenewCertificateStream = Messages<v1::RenewCertificateResponse>;
 
     async fn describe(&self, _: Request<v1::DescribeRequest>) -> Answer<v1::DescribeResponse> {
+        let modelled = match self.seat() {
+            Some((seat, host)) => Some(seat.describe(&host).await.map_err(refusal)?),
+            None => None,
+        };
         let state = self.state();
         let mut describe = state.describe.clone();
-        describe.deny_list_version = state.deny_list.0;
         describe.lease = state.lease.clone();
+        let mut describe = modelled.unwrap_or(describe);
+        describe.deny_list_version = state.deny_list.0;
+        if state.world.is_some() {
+            // Certificates live by the true time, so all clocks here tell it.
+            describe.clock_milliseconds = SystemClock.now_milliseconds();
+        }
         Ok(Response::new(describe))
     }
 
@@ -68,7 +90,19 @@ impl HostService for TestAgent {
         &self,
         request: Request<v1::RunChecksRequest>,
     ) -> Answer<Self::RunChecksStream> {
-        let reports = request.into_inner().checks.into_iter().map(|check| {
+        let checks = request.into_inner().checks;
+        if let Some((seat, host)) = self.seat() {
+            let reports = seat.run_checks(&host, &checks, &|_| {}).await;
+            let reports = reports.map_err(refusal)?.into_iter().map(|report| {
+                Ok(v1::RunChecksResponse {
+                    report: Some(report),
+                })
+            });
+            return Ok(Response::new(
+                stream::iter(reports.collect::<Vec<_>>()).boxed(),
+            ));
+        }
+        let reports = checks.into_iter().map(|check| {
             let report = v1::CheckReport {
                 check_id: check.check_id,
                 status: v1::CheckStatus::Passed.into(),
@@ -88,6 +122,26 @@ impl HostService for TestAgent {
         request: Request<v1::AcquireLeaseRequest>,
     ) -> Answer<v1::AcquireLeaseResponse> {
         let asked = request.into_inner();
+        if let Some((seat, host)) = self.seat() {
+            let wanted = LeaseRequest {
+                deployment: asked.deployment_id.parse().map_err(invalid)?,
+                holder: asked.holder,
+                rollout: asked.rollout_id,
+            };
+            let result = match seat.acquire_lease(&host, &wanted).await {
+                Ok(grant) => acquire_lease_response::Result::Granted(v1::LeaseGrant {
+                    epoch: grant.epoch,
+                    time_to_live_milliseconds: 30_000,
+                    running: grant.running,
+                }),
+                Err(AgentError::Held { holder, .. }) => {
+                    acquire_lease_response::Result::Held(holder.into())
+                }
+                Err(error) => return Err(refusal(error)),
+            };
+            let result = Some(result);
+            return Ok(Response::new(v1::AcquireLeaseResponse { result }));
+        }
         let mut state = self.state();
         let result = match &state.lease {
             Some(holder) if holder.rollout_id != asked.rollout_id => {
@@ -111,8 +165,14 @@ impl HostService for TestAgent {
         &self,
         request: Request<v1::RenewLeaseRequest>,
     ) -> Answer<v1::RenewLeaseResponse> {
-        if request.into_inner().epoch != self.state().epoch {
-            return Err(Status::failed_precondition("the lease is over"));
+        let asked = request.into_inner();
+        match self.seat() {
+            Some((seat, host)) => {
+                let wanted = holder_of(asked.rollout_id);
+                let renewed = seat.renew_lease(&host, &wanted, asked.epoch).await;
+                renewed.map_err(refusal)?;
+            }
+            None => self.check_epoch(asked.epoch)?,
         }
         Ok(Response::new(v1::RenewLeaseResponse {
             time_to_live_milliseconds: 30_000,
@@ -123,8 +183,14 @@ impl HostService for TestAgent {
         &self,
         request: Request<v1::ReleaseLeaseRequest>,
     ) -> Answer<v1::ReleaseLeaseResponse> {
-        if request.into_inner().epoch != self.state().epoch {
-            return Err(Status::failed_precondition("the lease is over"));
+        let asked = request.into_inner();
+        match self.seat() {
+            Some((seat, host)) => {
+                let wanted = holder_of(asked.rollout_id);
+                let released = seat.release_lease(&host, &wanted, asked.epoch).await;
+                released.map_err(refusal)?;
+            }
+            None => self.check_epoch(asked.epoch)?,
         }
         Ok(Response::new(v1::ReleaseLeaseResponse {}))
     }
@@ -134,10 +200,13 @@ impl HostService for TestAgent {
         request: Request<v1::PutSecretRequest>,
     ) -> Answer<v1::PutSecretResponse> {
         let asked = request.into_inner();
+        let generation = self.admit_secret(asked.operation, &asked.name)?;
+        self.changed(format!("secret {}", asked.name));
+        self.tell_secret(&asked.name);
         let secret = Self::secret_status(&asked.name, &asked.value, false);
         self.state().secrets.insert(asked.name, asked.value);
         Ok(Response::new(v1::PutSecretResponse {
-            outcome: Some(self.outcome()),
+            outcome: Some(Self::outcome(generation)),
             secret: Some(secret),
         }))
     }
@@ -147,8 +216,9 @@ impl HostService for TestAgent {
         request: Request<v1::GenerateSecretRequest>,
     ) -> Answer<v1::GenerateSecretResponse> {
         let asked = request.into_inner();
+        let generation = self.admit_secret(asked.operation, &asked.name)?;
         let mut answer = v1::GenerateSecretResponse {
-            outcome: Some(self.outcome()),
+            outcome: Some(Self::outcome(generation)),
             ..v1::GenerateSecretResponse::default()
         };
         match asked.action {
@@ -159,6 +229,8 @@ impl HostService for TestAgent {
                 self.state().candidates.insert(asked.name, candidate);
             }
             Some(generate_secret_request::Action::ConfirmDigest(digest)) => {
+                self.changed(format!("secret {}", asked.name));
+                self.tell_secret(&asked.name);
                 let mut state = self.state();
                 let candidate = state
                     .candidates
@@ -177,6 +249,10 @@ impl HostService for TestAgent {
         &self,
         _: Request<v1::ListSecretsRequest>,
     ) -> Answer<v1::ListSecretsResponse> {
+        if let Some((seat, host)) = self.seat() {
+            let secrets = seat.list_secrets(&host).await.map_err(refusal)?;
+            return Ok(Response::new(v1::ListSecretsResponse { secrets }));
+        }
         let state = self.state();
         let secrets = state
             .secrets
@@ -213,11 +289,11 @@ impl HostService for TestAgent {
                 let answer = match message.message {
                     Some(renew_certificate_request::Message::Start(_)) => {
                         renew_certificate_response::Message::CertificateSigningRequest(
-                            signing_request(),
+                            agent.signing_request(),
                         )
                     }
                     Some(renew_certificate_request::Message::Certificate(certificate)) => {
-                        agent.state().enrolled = Some(certificate);
+                        agent.adopt(certificate);
                         renew_certificate_response::Message::Done(v1::EnrollDone {})
                     }
                     None => return,
@@ -241,6 +317,7 @@ impl HostService for TestAgent {
             return Err(Status::failed_precondition("a newer deny list is in force"));
         }
         state.deny_list = (asked.version, asked.serials);
+        state.changes.push("deny list".to_owned());
         Ok(Response::new(v1::PutDenyListResponse {}))
     }
 
@@ -265,6 +342,7 @@ impl HostService for TestAgent {
                 None => return Err(Status::invalid_argument("no message")),
             }
         }
+        self.changed("artifact");
         let size = self.state().artifact.len() as u64;
         Ok(Response::new(v1::PutArtifactResponse {
             size,
@@ -306,7 +384,7 @@ async fn enroll(
         proof: proves
             .agent_proof(&certificate, &proof.nonce, &nonce)
             .to_vec(),
-        certificate_signing_request: signing_request(),
+        certificate_signing_request: agent.signing_request(),
         machine_id: describe.machine_id,
         roles: describe.roles,
         agent_version: describe.agent_version,
@@ -323,7 +401,7 @@ async fn enroll(
     else {
         return Ok(());
     };
-    agent.state().enrolled = Some(certificate);
+    agent.adopt(certificate);
     send(enroll_response::Message::Done(v1::EnrollDone {}));
     Ok(())
 }

@@ -6,16 +6,21 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use omni_scale_proto::id::HostName;
+use omni_scale_proto::v1;
 use omni_scale_proto::v1::host_service_server::HostServiceServer;
 use omni_scale_proto::v1::stack_service_server::StackServiceServer;
 use omni_scale_proto::v1::unit_service_server::UnitServiceServer;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
+use tonic::transport::server::Router;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic_health::pb::health_server::HealthServer;
 
 use super::TestAgent;
-use crate::agents::grpc::Resolve;
+use crate::agents::grpc::memory::MemoryNetwork;
+use crate::agents::grpc::{Network, SystemNetwork, Wire};
 use crate::pki::Authority;
 
 /// What a listener shows, and whom it believes.
@@ -62,29 +67,69 @@ impl ServerIdentity {
     }
 }
 
+impl ServerIdentity {
+    /// An agent that was given this certificate for its key.
+    pub(super) fn of_certificate(given: &v1::EnrollCertificate, key: String) -> Self {
+        let leaf = &given.certificate_chain[0];
+        Self {
+            certificate: pem(leaf),
+            key,
+            certificate_der: leaf.clone(),
+            client_authority: Some(pem(&given.authority)),
+        }
+    }
+}
+
 pub(crate) fn pem(der: &[u8]) -> String {
     let body = data_encoding::BASE64.encode(der);
     format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
 }
 
-/// Serves until the runtime ends.
-pub(crate) async fn serve(agent: TestAgent, identity: ServerIdentity) -> SocketAddr {
+/// A server with the TLS that agents have.
+fn server(identity: &ServerIdentity) -> Server {
     let mut tls =
         ServerTlsConfig::new().identity(Identity::from_pem(&identity.certificate, &identity.key));
     if let Some(authority) = &identity.client_authority {
         tls = tls.client_ca_root(Certificate::from_pem(authority));
     }
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = Server::builder()
-        .tls_config(tls)
-        .unwrap()
+    Server::builder().tls_config(tls).unwrap()
+}
+
+/// All services of an agent with every role.
+fn all_services(identity: &ServerIdentity, agent: TestAgent) -> Router {
+    server(identity)
         .add_service(HostServiceServer::new(agent.clone()))
+        .add_service(HealthServer::new(agent.clone()))
         .add_service(UnitServiceServer::new(agent.clone()))
         .add_service(StackServiceServer::new(agent))
-        .serve_with_incoming(TcpListenerStream::new(listener));
-    tokio::spawn(server);
+}
+
+/// Serves on loopback until the runtime ends.
+pub(crate) async fn serve(agent: TestAgent, identity: ServerIdentity) -> SocketAddr {
+    spawn(all_services(&identity, agent)).await
+}
+
+/// The same for an agent without roles.
+pub(crate) async fn serve_host_only(agent: TestAgent, identity: ServerIdentity) -> SocketAddr {
+    spawn(server(&identity).add_service(HostServiceServer::new(agent))).await
+}
+
+async fn spawn(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));
     address
+}
+
+/// Serves on a network in memory, in the place of who listened on the host before.
+pub(crate) fn serve_in_memory(
+    network: &MemoryNetwork,
+    host: &HostName,
+    agent: TestAgent,
+    identity: &ServerIdentity,
+) {
+    let incoming = UnboundedReceiverStream::new(network.listen(host)).map(io::Result::Ok);
+    tokio::spawn(all_services(identity, agent).serve_with_incoming(incoming));
 }
 
 /// Leads each host's name to a port of loopback.
@@ -98,11 +143,15 @@ impl Loopback {
 }
 
 #[async_trait]
-impl Resolve for Loopback {
+impl Network for Loopback {
     async fn resolve(&self, host: &HostName, dns_name: &str) -> io::Result<Vec<SocketAddr>> {
         match self.0.get(host) {
             Some(address) => Ok(vec![*address]),
             None => Err(io::Error::other(format!("no such name: {dns_name}"))),
         }
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<Wire> {
+        SystemNetwork.connect(address).await
     }
 }

@@ -1,17 +1,24 @@
 //! A model of an agent behind a real TLS listener on loopback, for tests of what is on our side
 //! of the wire. What real agents do is tested with real agents.
 
+mod health;
 mod host;
 mod listener;
 mod targets;
+mod world;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use omni_scale_proto::enrollment::EnrollmentSecret;
+use omni_scale_proto::id::HostName;
 use omni_scale_proto::v1;
+use tonic::{Code, Status};
 
-pub(crate) use listener::{Loopback, ServerIdentity, serve};
+pub(crate) use listener::{Loopback, ServerIdentity, serve, serve_host_only, serve_in_memory};
+
+use crate::agents::fake::FakeAgents;
+use crate::agents::grpc::memory::MemoryNetwork;
 
 /// What the model knows.
 #[derive(Debug, Default)]
@@ -34,8 +41,25 @@ pub(crate) struct State {
     /// Streams of operations end before their outcome.
     pub(crate) cut_short: bool,
     pub(crate) controls: Vec<String>,
+    /// Changes beside those of targets: secrets, certificates, the deny list, artifacts.
+    pub(crate) changes: Vec<String>,
+    /// The world that it answers for. None: it answers from this state alone.
+    pub(crate) world: Option<(FakeAgents, HostName)>,
+    /// The network on which it serves again once it has another certificate.
+    pub(crate) network: Option<(MemoryNetwork, HostName)>,
+    /// The key of the certificate that was asked for last, PEM.
+    pub(crate) new_key: String,
+    /// Operations are refused whose epoch is not in force.
+    pub(crate) fenced: bool,
     pub(crate) epoch: u64,
     pub(crate) lease: Option<v1::LeaseHolder>,
+}
+
+/// The refusal of a request under a lease that is over.
+pub(crate) fn lease_lost(lost: &v1::LeaseLost) -> Status {
+    let (code, words) = (Code::FailedPrecondition, "the lease is over");
+    let details = omni_scale_proto::lease::to_details(code.into(), words, lost);
+    Status::with_details(code, words, details.into())
 }
 
 /// The model. Clones share their state.
@@ -56,6 +80,41 @@ impl TestAgent {
             ..v1::DescribeResponse::default()
         };
         agent
+    }
+
+    /// A request for a certificate of a new key.
+    fn signing_request(&self) -> Vec<u8> {
+        let key = rcgen::KeyPair::generate().unwrap();
+        self.state().new_key = key.serialize_pem();
+        let parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        parameters.serialize_request(&key).unwrap().der().to_vec()
+    }
+
+    /// Takes a certificate, and serves with it from now on where it can.
+    fn adopt(&self, certificate: v1::EnrollCertificate) {
+        let (network, key) = {
+            let mut state = self.state();
+            state.enrolled = Some(certificate.clone());
+            state.changes.push("certificate".to_owned());
+            (state.network.clone(), state.new_key.clone())
+        };
+        if let Some((network, host)) = network {
+            let identity = ServerIdentity::of_certificate(&certificate, key);
+            serve_in_memory(&network, &host, self.clone(), &identity);
+        }
+    }
+
+    /// Refuses an epoch that is not in force, as agents do.
+    fn check_epoch(&self, asked: u64) -> Result<(), Status> {
+        let state = self.state();
+        if asked == state.epoch {
+            return Ok(());
+        }
+        let lost = v1::LeaseLost {
+            epoch: asked,
+            holder: state.lease.clone(),
+        };
+        Err(lease_lost(&lost))
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {

@@ -1,6 +1,8 @@
 //! The model's `UnitService` and `StackService`.
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
+use omni_scale_proto::id::ServiceName;
+use omni_scale_proto::operation::Operation;
 use omni_scale_proto::v1::stack_service_server::StackService;
 use omni_scale_proto::v1::unit_service_server::UnitService;
 use omni_scale_proto::v1::{
@@ -9,6 +11,8 @@ use omni_scale_proto::v1::{
 use tonic::{Request, Response, Status};
 
 use super::TestAgent;
+use super::world::refusal;
+use crate::agents::{Action, Agents as _, Control};
 
 type Answer<T> = Result<Response<T>, Status>;
 type Messages<T> = BoxStream<'static, Result<T, Status>>;
@@ -22,6 +26,28 @@ impl TestAgent {
         (!self.state().cut_short).then_some(outcome)
     }
 
+    async fn unit_now(&self) -> Result<v1::UnitObservation, Status> {
+        match self.seat() {
+            Some((seat, host)) => seat.observe_unit(&host).await.map_err(refusal),
+            None => Ok(self.state().unit.clone()),
+        }
+    }
+
+    async fn stack_now(
+        &self,
+        name: &str,
+        images: &[String],
+    ) -> Result<v1::StackObservation, Status> {
+        match self.seat() {
+            Some((seat, host)) => {
+                let name = name.parse().map_err(invalid)?;
+                let observed = seat.observe_stack(&host, &name, images).await;
+                observed.map_err(refusal)
+            }
+            None => Ok(self.state().stack.clone()),
+        }
+    }
+
     fn stage() -> v1::Progress {
         v1::Progress {
             event: Some(v1::progress::Event::Stage(v1::Stage {
@@ -30,6 +56,19 @@ impl TestAgent {
             })),
         }
     }
+}
+
+fn invalid(error: impl std::fmt::Display) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn operation(asked: Option<v1::Operation>) -> Result<Operation, Status> {
+    asked.try_into().map_err(invalid)
+}
+
+fn services(asked: &[String]) -> Result<Vec<ServiceName>, Status> {
+    let names = asked.iter().map(|name| name.parse().map_err(invalid));
+    names.collect()
 }
 
 #[async_trait::async_trait]
@@ -42,11 +81,30 @@ impl UnitService for TestAgent {
         &self,
         _: Request<v1::ObserveUnitRequest>,
     ) -> Answer<v1::ObserveUnitResponse> {
-        let observation = Some(self.state().unit.clone());
+        let observation = Some(self.unit_now().await?);
         Ok(Response::new(v1::ObserveUnitResponse { observation }))
     }
 
-    async fn apply_unit(&self, _: Request<v1::ApplyUnitRequest>) -> Answer<Self::ApplyUnitStream> {
+    async fn apply_unit(
+        &self,
+        request: Request<v1::ApplyUnitRequest>,
+    ) -> Answer<Self::ApplyUnitStream> {
+        let asked = request.into_inner();
+        if self.state().fenced {
+            let operation = asked.operation.clone().unwrap_or_default();
+            self.check_epoch(operation.lease_epoch)?;
+        }
+        if let Some((seat, host)) = self.seat() {
+            let operation = operation(asked.operation)?;
+            let configuration = asked.configuration.unwrap_or_default();
+            let action = Action::ApplyUnit { configuration };
+            let outcome = seat.apply(&host, &operation, &action, &|_| {}).await;
+            let message = apply_unit_response::Message::Outcome(outcome.map_err(refusal)?);
+            let answer = Ok(v1::ApplyUnitResponse {
+                message: Some(message),
+            });
+            return Ok(Response::new(stream::iter([answer]).boxed()));
+        }
         let progress = apply_unit_response::Message::Progress(Self::stage());
         let messages = [
             Some(progress),
@@ -69,6 +127,15 @@ impl UnitService for TestAgent {
         request: Request<v1::ControlUnitRequest>,
     ) -> Answer<v1::ControlUnitResponse> {
         let asked = request.into_inner();
+        if let Some((seat, host)) = self.seat() {
+            let control = Control::Unit {
+                action: asked.action(),
+            };
+            let operation = operation(asked.operation)?;
+            let outcome = seat.control(&host, &operation, &control, &|_| {}).await;
+            let outcome = Some(outcome.map_err(refusal)?);
+            return Ok(Response::new(v1::ControlUnitResponse { outcome }));
+        }
         let done = format!("{:?} unit", asked.action());
         self.state().controls.push(done);
         let outcome = self.done();
@@ -76,7 +143,7 @@ impl UnitService for TestAgent {
     }
 
     async fn watch_unit(&self, _: Request<v1::WatchUnitRequest>) -> Answer<Self::WatchUnitStream> {
-        let observation = Some(self.state().unit.clone());
+        let observation = Some(self.unit_now().await?);
         let first = stream::iter([Ok(v1::WatchUnitResponse { observation })]);
         Ok(Response::new(first.chain(stream::pending()).boxed()))
     }
@@ -104,16 +171,34 @@ impl StackService for TestAgent {
 
     async fn observe_stack(
         &self,
-        _: Request<v1::ObserveStackRequest>,
+        request: Request<v1::ObserveStackRequest>,
     ) -> Answer<v1::ObserveStackResponse> {
-        let observation = Some(self.state().stack.clone());
+        let asked = request.into_inner();
+        let observation = Some(self.stack_now(&asked.name, &asked.images).await?);
         Ok(Response::new(v1::ObserveStackResponse { observation }))
     }
 
     async fn apply_stack(
         &self,
-        _: Request<v1::ApplyStackRequest>,
+        request: Request<v1::ApplyStackRequest>,
     ) -> Answer<Self::ApplyStackStream> {
+        if let Some((seat, host)) = self.seat() {
+            let asked = request.into_inner();
+            let operation = operation(asked.operation)?;
+            let stack = asked.stack.unwrap_or_default();
+            let action = Action::ApplyStack {
+                name: stack.name.parse().map_err(invalid)?,
+                stack,
+                services: services(&asked.services)?,
+                remove_orphans: asked.remove_orphans,
+            };
+            let outcome = seat.apply(&host, &operation, &action, &|_| {}).await;
+            let message = apply_stack_response::Message::Outcome(outcome.map_err(refusal)?);
+            let answer = Ok(v1::ApplyStackResponse {
+                message: Some(message),
+            });
+            return Ok(Response::new(stream::iter([answer]).boxed()));
+        }
         let outcome = self.done().map(|outcome| {
             Ok(v1::ApplyStackResponse {
                 message: Some(apply_stack_response::Message::Outcome(outcome)),
@@ -127,6 +212,20 @@ impl StackService for TestAgent {
         request: Request<v1::ControlStackRequest>,
     ) -> Answer<Self::ControlStackStream> {
         let asked = request.into_inner();
+        if let Some((seat, host)) = self.seat() {
+            let control = Control::Stack {
+                name: asked.name.parse().map_err(invalid)?,
+                services: services(&asked.services)?,
+                action: asked.action(),
+            };
+            let operation = operation(asked.operation)?;
+            let outcome = seat.control(&host, &operation, &control, &|_| {}).await;
+            let message = control_stack_response::Message::Outcome(outcome.map_err(refusal)?);
+            let answer = Ok(v1::ControlStackResponse {
+                message: Some(message),
+            });
+            return Ok(Response::new(stream::iter([answer]).boxed()));
+        }
         let done = format!("{:?} {} {:?}", asked.action(), asked.name, asked.services);
         self.state().controls.push(done);
         let progress = control_stack_response::Message::Progress(Self::stage());
@@ -145,9 +244,10 @@ impl StackService for TestAgent {
 
     async fn watch_stack(
         &self,
-        _: Request<v1::WatchStackRequest>,
+        request: Request<v1::WatchStackRequest>,
     ) -> Answer<Self::WatchStackStream> {
-        let observation = Some(self.state().stack.clone());
+        let name = request.into_inner().name;
+        let observation = Some(self.stack_now(&name, &[]).await?);
         let first = stream::iter([Ok(v1::WatchStackResponse { observation })]);
         Ok(Response::new(first.chain(stream::pending()).boxed()))
     }
