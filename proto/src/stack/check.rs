@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{image_digest, namespace_of};
+use super::{image_digest, namespace_of, ports};
 use crate::id::{SecretName, ServiceName, StackName};
 use crate::v1::{self, network_mode::Mode};
 
@@ -64,6 +64,7 @@ pub(super) fn stack(stack: &v1::Stack) -> Result<StackName, InvalidStack> {
     for one in &stack.services {
         service(stack, one)?;
     }
+    ports::check(stack)?;
     Ok(name)
 }
 

@@ -5,6 +5,7 @@
 mod check;
 mod digest;
 mod order;
+mod ports;
 
 pub use check::InvalidStack;
 pub use digest::service_digest;
