@@ -1,5 +1,7 @@
 //! `logs`: log lines as they are, masked by the agent.
 
+use std::pin::pin;
+
 use futures_util::StreamExt as _;
 use omni_scale_proto::v1;
 use serde_json::json;
@@ -37,9 +39,11 @@ pub(super) async fn run(context: &Context, arguments: LogsArguments) -> anyhow::
         }
         return Ok(Exit::Done);
     }
+    // One wait for all of it: between two, Ctrl-C would be heard by nobody.
+    let mut interrupted = pin!(context.interrupts.next());
     loop {
         tokio::select! {
-            () = context.interrupts.next() => return Ok(Exit::Done),
+            () = &mut interrupted => return Ok(Exit::Done),
             line = lines.next() => match line {
                 Some(line) => print(context, &line?, several)?,
                 None => return Ok(Exit::Done),

@@ -2,6 +2,7 @@
 //!
 //! One task follows one stream. When it ends, what it told is unknown until it is there again.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,9 +55,11 @@ pub(super) async fn run(
     }
     let mut screen = Screen::new(context);
     let mut tick = interval(TICK);
+    // One wait for all of it: between two, Ctrl-C would be heard by nobody.
+    let mut interrupted = pin!(context.interrupts.next());
     loop {
         tokio::select! {
-            () = context.interrupts.next() => return Ok(Exit::Done),
+            () = &mut interrupted => return Ok(Exit::Done),
             _ = tick.tick() => screen.draw(&rows(&views), true)?,
             piece = news.recv() => {
                 let Some(piece) = piece else { return Ok(Exit::Done) };
