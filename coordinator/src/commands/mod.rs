@@ -16,6 +16,8 @@ mod secret;
 mod single;
 mod status;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use crate::arguments::{Arguments, ArtifactCommand, Command, OperatorCommand, SecretCommand};
 use crate::exit::Exit;

@@ -92,14 +92,13 @@ impl TestAgent {
 
     /// Takes a certificate, and serves with it from now on where it can.
     fn adopt(&self, certificate: v1::EnrollCertificate) {
-        let (network, key) = {
-            let mut state = self.state();
-            state.enrolled = Some(certificate.clone());
-            state.changes.push("certificate".to_owned());
-            (state.network.clone(), state.new_key.clone())
-        };
+        let mut state = self.state();
+        let (network, key) = (state.network.clone(), state.new_key.clone());
+        let identity = ServerIdentity::of_certificate(&certificate, key);
+        state.enrolled = Some(certificate);
+        state.changes.push("certificate".to_owned());
+        drop(state);
         if let Some((network, host)) = network {
-            let identity = ServerIdentity::of_certificate(&certificate, key);
             serve_in_memory(&network, &host, self.clone(), &identity);
         }
     }
