@@ -12,6 +12,7 @@ pub mod error;
 pub mod files;
 pub mod host_roots;
 pub mod identity;
+pub mod journal;
 pub mod lease;
 pub mod ledger;
 pub mod notify;

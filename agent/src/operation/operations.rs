@@ -91,6 +91,12 @@ impl Operations {
         })
     }
 
+    /// Why nothing can be changed on this host, when nothing can: the ledger is damaged.
+    pub fn damage(&self) -> Option<String> {
+        let damage = self.inner.ledger.damage();
+        damage.map(|damage| crate::error::chain(&damage))
+    }
+
     /// What was done to every target, for `Describe` and for whoever takes the lease.
     pub fn targets(&self) -> Vec<v1::TargetStatus> {
         let running = self.inner.running.borrow();

@@ -14,13 +14,15 @@ use crate::enrollment::{self, Enrollment, TokenFile};
 use crate::files;
 use crate::host_roots::HostRoots;
 use crate::identity::IdentityStore;
+use crate::journal::{Journal, JournalChild};
 use crate::lease::Leases;
 use crate::ledger::Ledger;
 use crate::operation::Operations;
 use crate::secrets::Secrets;
 use crate::service::checks::{Checks, StackChecks, UnitChecks};
-use crate::service::health::{HealthService, HealthSource};
+use crate::service::health::{Health, HealthService, HealthSource};
 use crate::service::host::{self, Host};
+use crate::service::reflection;
 use crate::service::stack::StackApi;
 use crate::service::unit::UnitRpc;
 use crate::service::upload::ArtifactUploads;
@@ -28,7 +30,6 @@ use crate::stack::docker::DockerEngine;
 use crate::stack::{StackHealth, Stacks};
 use crate::tailnet::{LocalApi, Tailnet, TailnetHealth};
 use crate::unit::issuer::HttpsProbe;
-use crate::unit::journal::JournalChild;
 use crate::unit::systemd::Systemd;
 use crate::unit::tsidp::{STATE_DIRECTORY, TsidpParts, TsidpUnit};
 use crate::unit::watching::UnitWatch;
@@ -42,6 +43,7 @@ pub(super) struct Parts {
     config: Config,
     leases: Arc<Leases>,
     secrets: Arc<Secrets>,
+    journal: Arc<dyn Journal>,
     tsidp: Option<Arc<TsidpUnit>>,
     paths: Paths,
 }
@@ -62,7 +64,8 @@ impl Parts {
             identities.deployment(),
         );
         let tailnet: Arc<dyn Tailnet> = Arc::new(LocalApi::new(&config.sockets.tailscaled));
-        let tsidp = tsidp(paths, &config, &secrets)?;
+        let journal: Arc<dyn Journal> = Arc::new(JournalChild::new(secrets.clone()));
+        let tsidp = tsidp(paths, &config, &secrets, &journal)?;
         info!(roles = ?config.roles, "read agent.toml");
         Ok(Self {
             tokens: TokenFile::in_directory(&paths.identity),
@@ -72,6 +75,7 @@ impl Parts {
             config,
             leases,
             secrets,
+            journal,
             tsidp,
             paths: paths.clone(),
         })
@@ -92,6 +96,10 @@ impl Parts {
         if let Some((watch, _)) = &unit {
             health.push(Arc::new(watch.clone()));
         }
+        let agent = match self.operations.damage() {
+            None => Health::Serving,
+            Some(_) => Health::NotServing,
+        };
         let checks = Checks {
             roots: HostRoots::in_file(self.paths.host_roots.clone()),
             secrets: self.secrets.clone(),
@@ -123,6 +131,7 @@ impl Parts {
             secrets: self.secrets.clone(),
             tailnet: self.tailnet.clone(),
             checks: Arc::new(checks),
+            journal: self.journal.clone(),
             uploads: unit.as_ref().map(|_| {
                 let store = ArtifactStore::new(self.paths.artifacts.clone());
                 Arc::new(Uploads::new(store, Arc::new(self.config.policy.clone())))
@@ -130,13 +139,8 @@ impl Parts {
             }),
             facts,
         };
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(omni_scale_proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()
-            .expect("the checked-in descriptors are sound");
-        let mut routes = Routes::new(reflection)
-            .add_service(HealthService::server(health))
+        let mut routes = Routes::new(reflection::server())
+            .add_service(HealthService::server(agent, health))
             .add_service(host.server());
         let operations = self.operations.clone();
         if let Some((watch, tsidp)) = unit {
@@ -169,6 +173,7 @@ fn tsidp(
     paths: &Paths,
     config: &Config,
     secrets: &Arc<Secrets>,
+    journal: &Arc<dyn Journal>,
 ) -> Result<Option<Arc<TsidpUnit>>, RunError> {
     if !config.roles.contains(&HostRole::Tsidp) {
         return Ok(None);
@@ -177,7 +182,7 @@ fn tsidp(
     let programs = ArtifactStore::new(paths.artifacts.clone());
     let unit = TsidpUnit::open(TsidpParts {
         units: Arc::new(Systemd::on_system_bus()),
-        journal: Arc::new(JournalChild::new(secrets.clone())),
+        journal: journal.clone(),
         issuer: Arc::new(HttpsProbe::new(roots.clone())),
         downloader: Downloader::new(programs.clone(), roots),
         programs,

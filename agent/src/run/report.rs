@@ -24,6 +24,7 @@ pub(super) async fn report(
             &listening.borrow_and_update(),
             enrolled,
             &operations.activities(),
+            operations.damage().as_deref(),
         ));
         tokio::select! {
             changed = listening.changed() => if changed.is_err() { return },
@@ -33,13 +34,19 @@ pub(super) async fn report(
     }
 }
 
-fn line(listening: &Listening, enrolled: bool, activities: &[Activity]) -> String {
-    let mut line = match listening {
+fn line(
+    listening: &Listening,
+    enrolled: bool,
+    activities: &[Activity],
+    damage: Option<&str>,
+) -> String {
+    let mut line = damage.map_or(String::new(), |damage| format!("DAMAGED: {damage}; "));
+    line.push_str(&match listening {
         Listening::WaitingForAddress => "waiting for a tailnet address".to_owned(),
         Listening::Failed { address, reason } => format!("cannot listen on {address}: {reason}"),
         Listening::On(address) if enrolled => format!("serving {address}"),
         Listening::On(address) => format!("not enrolled; serving only enrolment on {address}"),
-    };
+    });
     for activity in activities {
         let short: String = activity.operation.as_str().chars().take(12).collect();
         // Writing to a String cannot fail.
@@ -66,16 +73,25 @@ mod tests {
             operation: random_operation_id([0xab; 32]),
         };
         assert_eq!(
-            line(&on, true, &[activity]),
+            line(&on, true, &[activity], None),
             "serving 100.64.0.3:7443, apply stack/omni (operation abababababab)"
         );
         assert_eq!(
-            line(&on, false, &[]),
+            line(&on, false, &[], None),
             "not enrolled; serving only enrolment on 100.64.0.3:7443"
         );
         assert_eq!(
-            line(&Listening::WaitingForAddress, true, &[]),
+            line(&Listening::WaitingForAddress, true, &[], None),
             "waiting for a tailnet address"
+        );
+    }
+
+    #[test]
+    fn an_agent_that_takes_no_change_says_so_first() {
+        let on = Listening::On(([100, 64, 0, 3], 7443).into());
+        assert_eq!(
+            line(&on, true, &[], Some("the ledger is damaged")),
+            "DAMAGED: the ledger is damaged; serving 100.64.0.3:7443"
         );
     }
 }

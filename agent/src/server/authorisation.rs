@@ -71,6 +71,10 @@ pub const TABLE: &[(&str, Requirement)] = &[
         AtLeast(Role::Admin),
     ),
     (
+        "/omni_scale.v1.HostService/ReadAgentJournal",
+        AtLeast(Role::Viewer),
+    ),
+    (
         "/omni_scale.v1.UnitService/ObserveUnit",
         AtLeast(Role::Viewer),
     ),

@@ -1,6 +1,6 @@
 //! `grpc.health.v1`: health of each name by itself, nothing aggregated.
 //!
-//! Names: `""` the agent alone, `tailnet`, and what the roles of this host know: `tsidp`, `omni`,
+//! Names: `""` the agent alone (not serving when it takes no change any more), `tailnet`, and what the roles of this host know: `tsidp`, `omni`,
 //! `omni/SERVICE`, `provider`. A name that no role of this host knows is NOT_FOUND; lost evidence
 //! is UNKNOWN, never SERVING.
 
@@ -42,19 +42,23 @@ pub trait HealthSource: Send + Sync {
 
 /// The health service over all sources of this host.
 pub struct HealthService {
+    agent: Health,
     sources: Vec<Arc<dyn HealthSource>>,
 }
 
 impl HealthService {
-    /// Asks these sources, in this order.
-    pub fn server(sources: Vec<Arc<dyn HealthSource>>) -> HealthServer<impl HealthApi> {
-        HealthServer::new(Self { sources })
+    /// Asks these sources, in this order. `agent` is the agent's own health.
+    pub fn server(
+        agent: Health,
+        sources: Vec<Arc<dyn HealthSource>>,
+    ) -> HealthServer<impl HealthApi> {
+        HealthServer::new(Self { agent, sources })
     }
 
     fn find(&self, name: &str) -> Option<watch::Receiver<Health>> {
         if name.is_empty() {
-            // Whoever reads this answer has reached the agent.
-            return Some(watch::channel(Health::Serving).1);
+            // It does not change while the agent runs.
+            return Some(watch::channel(self.agent).1);
         }
         self.sources.iter().find_map(|source| source.watch(name))
     }
@@ -137,6 +141,7 @@ mod tests {
         let one = Arc::new(One("tsidp", watch::channel(Health::Unknown).0));
         (
             HealthService {
+                agent: Health::Serving,
                 sources: vec![one.clone()],
             },
             one,
@@ -173,6 +178,14 @@ mod tests {
             check(&service, "omni").await.unwrap_err().code(),
             tonic::Code::NotFound
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_takes_no_change_is_not_serving() {
+        let (mut service, _source) = service();
+        service.agent = Health::NotServing;
+        let answer = check(&service, "").await.unwrap();
+        assert_eq!(answer, ServingStatus::NotServing);
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,15 +13,12 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
 
+use crate::journal::{JournalUnit, Selection};
 use crate::operation::{Event, Operations};
 use crate::server::status::status;
-use crate::unit::journal::{AGENT_UNIT, MOST_LINES, Selection};
 use crate::unit::tsidp::TsidpUnit;
-use crate::unit::units::{Job, TSIDP_UNIT};
+use crate::unit::units::Job;
 use crate::unit::watching::UnitWatch;
-
-/// The units whose journal may be read.
-const UNITS: &[&str] = &[TSIDP_UNIT, AGENT_UNIT];
 
 /// The work ends so long before its deadline that it can still say why.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -150,15 +147,9 @@ impl UnitService for UnitRpc {
         request: Request<v1::ReadJournalRequest>,
     ) -> Result<Response<Self::ReadJournalStream>, Status> {
         let v1::ReadJournalRequest { lines, follow } = request.into_inner();
-        if lines > MOST_LINES {
-            let text = format!("{lines} lines were asked for; {MOST_LINES} is the most");
-            return Err(Status::invalid_argument(text));
-        }
-        let lines = self.tsidp.journal().read(Selection {
-            units: UNITS,
-            lines,
-            follow,
-        });
+        let selection = Selection::checked(JournalUnit::Tsidp, lines, follow)
+            .map_err(|error| status(&error))?;
+        let lines = self.tsidp.journal().read(selection);
         let lines = lines.map(|line| match line {
             Ok(line) => Ok(v1::ReadJournalResponse { line: Some(line) }),
             Err(error) => Err(status(&error)),
@@ -298,7 +289,7 @@ mod tests {
         let refused = host.rpc.control_unit(control).await.err().map(code);
         assert_eq!(refused, Some(tonic::Code::InvalidArgument));
         let journal = Request::new(v1::ReadJournalRequest {
-            lines: MOST_LINES + 1,
+            lines: crate::journal::MOST_LINES + 1,
             follow: false,
         });
         let refused = host.rpc.read_journal(journal).await.err().map(code);

@@ -56,6 +56,7 @@ pub fn observation(evidence: Evidence<'_>) -> v1::StackObservation {
         volumes: evidence.volumes,
         images: Vec::new(),
         generation: 0,
+        networks: Vec::new(),
     }
 }
 
@@ -141,6 +142,7 @@ fn service_observation(
         namespace_live,
         started_at_milliseconds: container.started_at_milliseconds,
         restarts: container.restarts,
+        resources: None,
     }
 }
 

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use super::configuration::ConfigurationFiles;
 use super::issuer::IssuerProbe;
-use super::journal::Journal;
 use super::record::{RecordError, Records};
 use super::units::Units;
 use super::verification::Verifications;
 use crate::artifact::{ArtifactStore, Downloader};
 use crate::config::Policy;
+use crate::journal::Journal;
 use crate::operation::Failure;
 use crate::secrets::Secrets;
 use omni_scale_proto::v1::FailureClass;

@@ -241,13 +241,15 @@ Examples:
 Exit codes: 0 shown; 8 shown as far as it is known, and a host does not answer.";
 
 const LOGS_EXAMPLES: &str = "\
-TARGET is `tsidp`, `omni`, or the name of a service of the stack. Values of secrets are masked. \
-Needs the role operator: logs hold configuration.
+TARGET is `tsidp`, `omni`, or the name of a service of the stack; or `agent`, with the name of a \
+host. Values of secrets are masked. Needs the role operator, since logs hold configuration; for \
+`agent`, viewer is enough.
 
 Examples:
   omni-scale logs tsidp
   omni-scale logs omni -f
-  omni-scale logs omni-tailscale -n 500";
+  omni-scale logs omni-tailscale -n 500
+  omni-scale logs agent omni-host -f";
 
 const CONTROL_EXAMPLES: &str = "\
 TARGET is `tsidp`, `omni`, `stack` for all containers of it, or the name of a service. It runs \

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use clap::Args;
-use omni_scale_proto::id::{InvalidId, ServiceName};
+use omni_scale_proto::id::{HostName, InvalidId, ServiceName};
 
 /// Options of `status`.
 #[derive(Debug, Args)]
@@ -16,8 +16,10 @@ pub struct StatusArguments {
 /// Options of `logs`.
 #[derive(Debug, Args)]
 pub struct LogsArguments {
-    /// Whose log: `tsidp`, `omni`, `stack`, or the name of a service.
+    /// Whose log: `tsidp`, `omni`, `stack`, the name of a service, or `agent`.
     pub target: TargetName,
+    /// With `agent`: the host whose agent is meant.
+    pub host: Option<HostName>,
     /// Keep showing new lines until Ctrl-C.
     #[arg(long, short)]
     pub follow: bool,

@@ -65,9 +65,8 @@ pub(super) fn find(desired: &Desired, target: &TargetName) -> anyhow::Result<Pla
             Err(stop.hint(hint).into())
         }
         TargetName::Agent => {
-            let stop = Stop::new(Exit::Usage, "agents do not show or control themselves");
-            let hint = "on its host: `journalctl -u omni-scale-agent`, \
-                        `sudo systemctl restart omni-scale-agent`";
+            let stop = Stop::new(Exit::Usage, "agents do not control themselves");
+            let hint = "on its host: `sudo systemctl restart omni-scale-agent`";
             Err(stop.hint(hint).into())
         }
     }

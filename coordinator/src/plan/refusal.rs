@@ -107,6 +107,14 @@ pub enum PlanRefusal {
         /// The newest that we speak.
         ours_maximum: u32,
     },
+    /// An agent takes no change.
+    #[error("the agent of host `{host}` changes nothing any more: {reason}")]
+    Damaged {
+        /// The host.
+        host: HostName,
+        /// The agent's words.
+        reason: String,
+    },
     /// An agent was not set up for what the deployment wants of it.
     #[error("the agent of host `{host}` does not have the role `{role}`")]
     RoleMissing {
@@ -205,6 +213,9 @@ impl PlanRefusal {
             Self::ApiVersion { .. } => {
                 "install the same version of omni-scale and omni-scale-agent".to_owned()
             }
+            Self::Damaged { host, .. } => format!(
+                "find out on `{host}` what damaged the file (disk, restored backup, an editor); then move it away and restart the agent: it begins a new one, and the next plan goes by what runs"
+            ),
             Self::RoleMissing { host, role } => {
                 format!("run `sudo omni-scale-agent setup --role {role}` on `{host}`")
             }

@@ -653,7 +653,7 @@ pub mod unit_service_client {
                 .insert(GrpcMethod::new("omni_scale.v1.UnitService", "WatchUnit"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Role: operator: logs are secrets.
+        /// The unit's own journal. Role: operator: logs are secrets.
         pub async fn read_journal(
             &mut self,
             request: impl tonic::IntoRequest<super::ReadJournalRequest>,
@@ -737,7 +737,7 @@ pub mod unit_service_server {
             >
             + std::marker::Send
             + 'static;
-        /// Role: operator: logs are secrets.
+        /// The unit's own journal. Role: operator: logs are secrets.
         async fn read_journal(
             &self,
             request: tonic::Request<super::ReadJournalRequest>,
@@ -1467,6 +1467,18 @@ pub struct StackObservation {
     pub images: ::prost::alloc::vec::Vec<ImageResolution>,
     #[prost(uint64, tag = "9")]
     pub generation: u64,
+    /// This project's networks at the Engine.
+    #[prost(message, repeated, tag = "10")]
+    pub networks: ::prost::alloc::vec::Vec<NetworkObservation>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NetworkObservation {
+    #[prost(string, tag = "1")]
+    pub engine_name: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub internal: bool,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -1509,6 +1521,30 @@ pub struct ServiceObservation {
     pub started_at_milliseconds: i64,
     #[prost(uint32, tag = "14")]
     pub restarts: u32,
+    /// Absent: this agent does not tell.
+    #[prost(message, optional, tag = "15")]
+    pub resources: ::core::option::Option<ContainerResources>,
+}
+/// What a container stands on.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ContainerResources {
+    #[prost(message, repeated, tag = "1")]
+    pub volumes: ::prost::alloc::vec::Vec<MountedVolume>,
+    /// Names at the Engine.
+    #[prost(string, repeated, tag = "2")]
+    pub networks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MountedVolume {
+    /// Absolute path in the container.
+    #[prost(string, tag = "1")]
+    pub target: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub engine_name: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -2891,6 +2927,10 @@ pub struct DescribeResponse {
     /// Version of the deny list in force. 0: none.
     #[prost(uint64, tag = "16")]
     pub deny_list_version: u64,
+    /// Why this agent takes no change at all: its ledger is damaged, and a person
+    /// must look. Empty: it takes them.
+    #[prost(string, tag = "17")]
+    pub damage: ::prost::alloc::string::String,
 }
 /// What the agent has done to one target: `unit/tsidp`, `stack/omni`, `secret/NAME`.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -3404,6 +3444,23 @@ pub struct RunChecksResponse {
     pub report: ::core::option::Option<CheckReport>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadAgentJournalRequest {
+    /// The last so many lines first. 0 to 10000.
+    #[prost(uint32, tag = "1")]
+    pub lines: u32,
+    #[prost(bool, tag = "2")]
+    pub follow: bool,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadAgentJournalResponse {
+    #[prost(message, optional, tag = "1")]
+    pub line: ::core::option::Option<LogLine>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum TailnetState {
@@ -3858,6 +3915,34 @@ pub mod host_service_client {
                 .insert(GrpcMethod::new("omni_scale.v1.HostService", "PutArtifact"));
             self.inner.client_streaming(req, path, codec).await
         }
+        /// The journal of the agent itself, whatever its roles. Unlike the logs of
+        /// products it holds no configuration. Role: viewer.
+        pub async fn read_agent_journal(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReadAgentJournalRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ReadAgentJournalResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/omni_scale.v1.HostService/ReadAgentJournal",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("omni_scale.v1.HostService", "ReadAgentJournal"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3990,6 +4075,24 @@ pub mod host_service_server {
             request: tonic::Request<tonic::Streaming<super::PutArtifactRequest>>,
         ) -> std::result::Result<
             tonic::Response<super::PutArtifactResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ReadAgentJournal method.
+        type ReadAgentJournalStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<
+                    super::ReadAgentJournalResponse,
+                    tonic::Status,
+                >,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The journal of the agent itself, whatever its roles. Unlike the logs of
+        /// products it holds no configuration. Role: viewer.
+        async fn read_agent_journal(
+            &self,
+            request: tonic::Request<super::ReadAgentJournalRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ReadAgentJournalStream>,
             tonic::Status,
         >;
     }
@@ -4660,6 +4763,54 @@ pub mod host_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.client_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/omni_scale.v1.HostService/ReadAgentJournal" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReadAgentJournalSvc<T: HostService>(pub Arc<T>);
+                    impl<
+                        T: HostService,
+                    > tonic::server::ServerStreamingService<
+                        super::ReadAgentJournalRequest,
+                    > for ReadAgentJournalSvc<T> {
+                        type Response = super::ReadAgentJournalResponse;
+                        type ResponseStream = T::ReadAgentJournalStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReadAgentJournalRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as HostService>::read_agent_journal(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReadAgentJournalSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

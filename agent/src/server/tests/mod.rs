@@ -4,3 +4,4 @@
 mod authorisation;
 mod enrolment;
 mod rig;
+mod services;

@@ -5,9 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use hyper_util::rt::TokioIo;
+use omni_scale_proto::id::Sha256;
 use omni_scale_proto::role::HostRole;
 use omni_scale_proto::v1;
 use omni_scale_proto::v1::host_service_client::HostServiceClient;
+use omni_scale_proto::v1::unit_service_server::UnitServiceServer;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -18,10 +20,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::artifact::{ArtifactStore, Uploads, samples};
+use crate::config::Policy;
 use crate::enrollment::{self, Enrollment, TokenFile};
 use crate::host_roots::HostRoots;
 use crate::identity::IdentityStore;
 use crate::identity::testing::{Authority, Leaf, now};
+use crate::journal::FakeJournal;
 use crate::lease::Leases;
 use crate::ledger::Ledger;
 use crate::operation::Operations;
@@ -31,7 +36,12 @@ use crate::server::serve::serve;
 use crate::server::tls::Credentials;
 use crate::service::checks::Checks;
 use crate::service::host::{Host, HostFacts};
+use crate::service::reflection;
+use crate::service::unit::UnitRpc;
+use crate::service::upload::ArtifactUploads;
 use crate::tailnet::FakeTailnet;
+use crate::unit::apply::tests::Rig as UnitRig;
+use crate::unit::watching::UnitWatch;
 
 pub(super) type Client = HostServiceClient<Channel>;
 
@@ -41,8 +51,17 @@ pub(super) struct Rig {
     pub(super) identities: Arc<IdentityStore>,
     pub(super) tokens: TokenFile,
     pub(super) address: SocketAddr,
+    pub(super) parts: Parts,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     _directory: tempfile::TempDir,
+}
+
+/// What the agent is made of, where tests reach into it.
+pub(super) struct Parts {
+    pub(super) journal: FakeJournal,
+    pub(super) secrets: Arc<Secrets>,
+    /// With the role `tsidp`.
+    pub(super) unit: Option<UnitRig>,
 }
 
 impl Drop for Rig {
@@ -57,8 +76,12 @@ impl Drop for Rig {
 pub(super) type Shown = Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>;
 
 impl Rig {
-    /// As it is after the installation.
+    /// As it is after the installation, with the role `omni`.
     pub(super) async fn unenrolled() -> Self {
+        Self::with_role(HostRole::Omni).await
+    }
+
+    async fn with_role(role: HostRole) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let identity = directory.path().join("identity");
         let identities = Arc::new(IdentityStore::open(&identity).unwrap());
@@ -72,7 +95,12 @@ impl Rig {
             listen(addresses, 0, Arc::new(credentials), connections, state).await;
             drop(address_source);
         });
-        let routes = routes(directory.path(), &identities, &tokens);
+        let parts = Parts {
+            journal: FakeJournal::default(),
+            secrets: Arc::new(Secrets::open(&directory.path().join("secrets")).unwrap()),
+            unit: (role == HostRole::Tsidp).then(UnitRig::new),
+        };
+        let routes = routes(directory.path(), &identities, &tokens, role, &parts);
         let identities_served = identities.clone();
         let serving = tokio::spawn(async move {
             let incoming = ReceiverStream::new(incoming);
@@ -93,6 +121,7 @@ impl Rig {
             identities,
             tokens,
             address,
+            parts,
             tasks: vec![listening, serving],
             _directory: directory,
         }
@@ -100,7 +129,11 @@ impl Rig {
 
     /// A member of the deployment of its authority, called `omni`.
     pub(super) async fn enrolled() -> Self {
-        let rig = Self::unenrolled().await;
+        Self::enrolled_with_role(HostRole::Omni).await
+    }
+
+    pub(super) async fn enrolled_with_role(role: HostRole) -> Self {
+        let rig = Self::with_role(role).await;
         let pending = rig.identities.prepare().unwrap();
         let offer = rig.authority.offer(&pending, &Leaf::default());
         rig.identities.enroll(&pending, &offer, now()).unwrap();
@@ -114,13 +147,22 @@ impl Rig {
 
     /// A caller who trusts the authority, and shows this.
     pub(super) fn caller(&self, shown: Shown) -> Client {
+        Client::new(self.connection(shown))
+    }
+
+    /// The connection of an operator with this role, for any service.
+    pub(super) fn connection_of(&self, role: &str) -> Channel {
+        self.connection(Some(self.authority.operator(role, false).shown()))
+    }
+
+    pub(super) fn connection(&self, shown: Shown) -> Channel {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.certificate.clone()).unwrap();
         let builder = tls13().with_root_certificates(roots);
-        Client::new(self.channel(match shown {
+        self.channel(match shown {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
-        }))
+        })
     }
 
     /// A caller without a certificate, who sees which one the agent shows.
@@ -161,8 +203,10 @@ fn routes(
     directory: &std::path::Path,
     identities: &Arc<IdentityStore>,
     tokens: &TokenFile,
+    role: HostRole,
+    parts: &Parts,
 ) -> Routes {
-    let secrets = Arc::new(Secrets::open(&directory.join("secrets")).unwrap());
+    let secrets = parts.secrets.clone();
     let ledger = Arc::new(Ledger::open(&directory.join("ledger")).unwrap());
     let leases = Arc::new(Leases::new(ledger.clone()));
     let operations = Operations::new(
@@ -175,7 +219,7 @@ fn routes(
         "omni.tail.test",
         Ipv4Addr::new(100, 64, 0, 3),
     ));
-    let roles = BTreeSet::from([HostRole::Omni]);
+    let roles = BTreeSet::from([role]);
     let enrollment = Enrollment::new(
         identities.clone(),
         tokens.clone(),
@@ -189,7 +233,7 @@ fn routes(
         identities: identities.clone(),
         enrollment: Arc::new(enrollment),
         leases,
-        operations,
+        operations: operations.clone(),
         secrets: secrets.clone(),
         tailnet: tailnet.clone(),
         checks: Arc::new(Checks {
@@ -199,14 +243,35 @@ fn routes(
             secrets,
             roots: HostRoots::in_file(directory.join("no-roots")),
         }),
-        uploads: None,
+        journal: Arc::new(parts.journal.clone()),
+        uploads: parts.unit.is_some().then(|| uploads(directory)),
         facts: HostFacts {
             machine_id: "0123".to_owned(),
             boot_id: "4567".to_owned(),
             roles,
         },
     };
-    Routes::new(host.server())
+    let mut routes = Routes::new(host.server()).add_service(reflection::server());
+    if let Some(unit) = &parts.unit {
+        let watch = UnitWatch::new(unit.tsidp.clone());
+        let unit = UnitRpc::new(unit.tsidp.clone(), watch, operations);
+        routes = routes.add_service(UnitServiceServer::new(unit));
+    }
+    routes
+}
+
+/// The one program that root of this host allows to be uploaded.
+pub(super) fn allowed_program() -> Vec<u8> {
+    samples::binary("uploaded")
+}
+
+fn uploads(directory: &std::path::Path) -> Arc<dyn ArtifactUploads> {
+    let policy = Policy {
+        artifact_sha256: [Sha256::of(&allowed_program()).to_string()].into(),
+        ..Policy::default()
+    };
+    let store = ArtifactStore::new(directory.join("programs"));
+    Arc::new(Uploads::new(store, Arc::new(policy)))
 }
 
 /// Takes any certificate, and keeps it.

@@ -71,6 +71,7 @@ pub(super) async fn describe(host: &Host) -> v1::DescribeResponse {
         certificate_not_after_milliseconds: enrolled.map_or(0, |_| identity.not_after_milliseconds),
         targets: host.operations.targets(),
         deny_list_version: identity.deny_list.version,
+        damage: host.operations.damage().unwrap_or_default(),
     }
 }
 

@@ -9,7 +9,7 @@ mod secret;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 use omni_scale_proto::v1;
 use omni_scale_proto::v1::host_service_server::{HostService, HostServiceServer};
 use tonic::{Request, Response, Status, Streaming};
@@ -18,10 +18,12 @@ use super::checks::Checks;
 use super::upload::ArtifactUploads;
 use crate::enrollment::Enrollment;
 use crate::identity::IdentityStore;
+use crate::journal::{Journal, JournalUnit, Selection};
 use crate::lease::Leases;
 use crate::operation::Operations;
 use crate::secrets::Secrets;
 use crate::server::identity::{Caller, OperatorCaller};
+use crate::server::status::status;
 use crate::tailnet::Tailnet;
 
 pub use describe::HostFacts;
@@ -48,6 +50,8 @@ pub struct Host {
     pub tailnet: Arc<dyn Tailnet>,
     /// Answers to checks.
     pub checks: Arc<Checks>,
+    /// What this agent has said.
+    pub journal: Arc<dyn Journal>,
     /// Where artifacts go. `None`: no role of this host runs one.
     pub uploads: Option<Arc<dyn ArtifactUploads>>,
     /// What does not change while the agent runs.
@@ -68,6 +72,7 @@ impl HostService for Api {
     type RunChecksStream = Answers<v1::RunChecksResponse>;
     type EnrollStream = Answers<v1::EnrollResponse>;
     type RenewCertificateStream = Answers<v1::RenewCertificateResponse>;
+    type ReadAgentJournalStream = Answers<v1::ReadAgentJournalResponse>;
 
     async fn describe(
         &self,
@@ -183,6 +188,20 @@ impl HostService for Api {
         artifact::put(&self.0, request.into_inner())
             .await
             .map(Response::new)
+    }
+
+    async fn read_agent_journal(
+        &self,
+        request: Request<v1::ReadAgentJournalRequest>,
+    ) -> Result<Response<Self::ReadAgentJournalStream>, Status> {
+        let v1::ReadAgentJournalRequest { lines, follow } = request.into_inner();
+        let selection = Selection::checked(JournalUnit::Agent, lines, follow)
+            .map_err(|error| status(&error))?;
+        let lines = self.0.journal.read(selection).map(|line| match line {
+            Ok(line) => Ok(v1::ReadAgentJournalResponse { line: Some(line) }),
+            Err(error) => Err(status(&error)),
+        });
+        Ok(Response::new(lines.boxed()))
     }
 }
 

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::verify::Verdict;
 use crate::clock;
+use crate::journal::{JournalUnit, evidence};
 use crate::operation::{Failure, Reporter};
-use crate::unit::journal::evidence;
 use crate::unit::state::{ActiveState, UnitState};
 use crate::unit::tsidp::TsidpUnit;
 use crate::unit::units::{Job, TSIDP_UNIT};
@@ -87,7 +87,7 @@ impl TsidpUnit {
         let since = clock::now_milliseconds();
         let bound = deadline.saturating_duration_since(Instant::now());
         if let Err(error) = self.units.run(TSIDP_UNIT, job, bound).await {
-            let evidence = evidence(&*self.journal, &[TSIDP_UNIT], since).await;
+            let evidence = evidence(&*self.journal, JournalUnit::Tsidp, since).await;
             return Err(Failure::from(error).with_evidence(evidence));
         }
         if job.starts() {

@@ -13,9 +13,10 @@ use crate::artifact::samples::{binary, put};
 use crate::artifact::{ArtifactStore, Downloader};
 use crate::config::Policy;
 use crate::host_roots::HostRoots;
+use crate::journal::{FakeJournal, JournalUnit};
 use crate::operation::{Done, Failure, Reporter};
 use crate::secrets::{SecretValue, Secrets};
-use crate::unit::fake::{FakeIssuer, FakeJournal, FakeUnits, Program};
+use crate::unit::fake::{FakeIssuer, FakeUnits, Program};
 use crate::unit::tsidp::{TsidpParts, TsidpUnit};
 use crate::unit::units::{Job, TSIDP_UNIT};
 
@@ -28,14 +29,14 @@ pub(crate) struct Rig {
     directory: tempfile::TempDir,
     pub(crate) units: FakeUnits,
     pub(in crate::unit) issuer: FakeIssuer,
-    journal: FakeJournal,
+    pub(crate) journal: FakeJournal,
     secrets: Arc<Secrets>,
     programs: ArtifactStore,
     pub(crate) tsidp: Arc<TsidpUnit>,
 }
 
 impl Rig {
-    pub(in crate::unit) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let units = FakeUnits::new(TSIDP_UNIT);
         let issuer = FakeIssuer::new(units.clone(), ISSUER);
@@ -242,8 +243,10 @@ async fn a_program_that_keeps_ending_is_a_failure_with_its_last_words() {
     let rig = Rig::new();
     rig.units
         .change(|model| model.program = Program::Dies { status: 2 });
-    rig.journal
-        .say(TSIDP_UNIT, "flag provided but not defined: -nonsense");
+    rig.journal.say(
+        JournalUnit::Tsidp,
+        "flag provided but not defined: -nonsense",
+    );
     let unit = unit(&rig.program("one"), &["-nonsense"]);
     let failure = rig.apply(&unit).await.unwrap_err();
     assert_eq!(failure.class, FailureClass::Permanent);
@@ -259,7 +262,7 @@ async fn a_key_that_the_tailnet_refuses_is_named_as_the_thing_to_replace() {
     rig.units
         .change(|model| model.program = Program::Dies { status: 1 });
     rig.journal
-        .say(TSIDP_UNIT, "tsnet.Up: backend: invalid authkey");
+        .say(JournalUnit::Tsidp, "tsnet.Up: backend: invalid authkey");
     let failure = rig
         .apply(&unit(&rig.program("one"), &[]))
         .await
@@ -369,8 +372,10 @@ async fn a_name_that_another_device_holds_is_told_as_such() {
 async fn a_lost_name_is_found_although_it_has_no_certificate_yet() {
     let rig = Rig::new();
     rig.issuer.answer_as(None);
-    rig.journal
-        .say(TSIDP_UNIT, "Running tsidp at https://tsidp-1.tail.test ...");
+    rig.journal.say(
+        JournalUnit::Tsidp,
+        "Running tsidp at https://tsidp-1.tail.test ...",
+    );
     let failure = rig
         .apply(&unit(&rig.program("one"), &[]))
         .await
@@ -382,7 +387,7 @@ async fn a_lost_name_is_found_although_it_has_no_certificate_yet() {
 async fn without_a_key_the_request_for_a_login_is_the_evidence() {
     let rig = Rig::new();
     rig.issuer.answer_as(None);
-    rig.journal.say(TSIDP_UNIT, ASKS_FOR_LOGIN);
+    rig.journal.say(JournalUnit::Tsidp, ASKS_FOR_LOGIN);
     let failure = rig
         .apply(&unit(&rig.program("one"), &[]))
         .await
@@ -395,7 +400,7 @@ async fn without_a_key_the_request_for_a_login_is_the_evidence() {
 async fn a_node_whose_key_has_expired_is_given_the_new_one() {
     let (rig, unit) = Rig::applied().await;
     rig.issuer.answer_as(None);
-    rig.journal.say(TSIDP_UNIT, ASKS_FOR_LOGIN);
+    rig.journal.say(JournalUnit::Tsidp, ASKS_FOR_LOGIN);
     let failure = rig.apply(&unit).await.unwrap_err();
     assert!(
         failure.message.contains("had logged in before"),
@@ -411,7 +416,7 @@ async fn a_node_whose_key_has_expired_is_given_the_new_one() {
         let restarted = |sighting: &crate::unit::units::Sighting| matches!(sighting, crate::unit::units::Sighting::Known(state) if state.invocation != run);
         sightings.wait_for(restarted).await.unwrap();
         assert!(rig.path("unit/tsidp-auth-key.env").exists());
-        rig.journal.say(TSIDP_UNIT, "tsidp server started");
+        rig.journal.say(JournalUnit::Tsidp, "tsidp server started");
         rig.issuer.answer_as(Some(ISSUER));
     };
     let (done, ()) = tokio::join!(work, world);

@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::bring_up::Goal;
 use super::login::{asks_for_login, refused_login, serves_as};
 use crate::clock;
+use crate::journal::{JournalUnit, evidence};
 use crate::operation::{Failure, Reporter};
 use crate::unit::issuer::{Answer, suffixed};
-use crate::unit::journal::evidence;
 use crate::unit::state::{ActiveState, UnitState};
 use crate::unit::tsidp::TsidpUnit;
 use crate::unit::units::{Sighting, TSIDP_UNIT};
@@ -236,7 +236,7 @@ impl Wait<'_> {
         let since = self
             .state()
             .map_or(self.since, |state| state.active_since_milliseconds);
-        evidence(&*self.tsidp.journal, &[TSIDP_UNIT], since).await
+        evidence(&*self.tsidp.journal, JournalUnit::Tsidp, since).await
     }
 
     /// tsidp's request for a login in this run, if it is the last that it said.
@@ -267,6 +267,6 @@ impl Wait<'_> {
             .map_or(self.since, |state| state.active_since_milliseconds)
             .min(self.since);
         let journal = &*self.tsidp.journal;
-        failure.with_evidence(evidence(journal, &[TSIDP_UNIT], since).await)
+        failure.with_evidence(evidence(journal, JournalUnit::Tsidp, since).await)
     }
 }

@@ -4,7 +4,6 @@
 //! contract suite runs against both.
 
 mod issuer;
-mod journal;
 mod model;
 
 use std::collections::VecDeque;
@@ -15,7 +14,6 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 pub use self::issuer::FakeIssuer;
-pub use self::journal::FakeJournal;
 pub use self::model::{Program, Refusal, UnitModel};
 use super::error::{JobOutcome, UnitsError};
 use super::state::UnitState;

@@ -7,7 +7,7 @@ use omni_scale_proto::v1;
 
 use super::GrpcAgents;
 use super::connection::PROMPT;
-use super::status::within;
+use super::status::{Call, within};
 use crate::agents::AgentError;
 
 /// States of a target: the present one, then each change. Ends with the connection.
@@ -20,6 +20,8 @@ pub type Log = BoxStream<'static, Result<v1::LogLine, AgentError>>;
 pub enum LogSource {
     /// The tsidp unit's journal.
     Unit,
+    /// The agent's own journal.
+    Agent,
     /// Containers of a stack.
     Stack {
         /// Which stack.
@@ -82,14 +84,14 @@ impl GrpcAgents {
                 let (call, mut client) = self.unit(host, "read the journal").await?;
                 let answer = client.read_journal(v1::ReadJournalRequest { lines, follow });
                 let stream = within(&call, PROMPT, answer).await?;
-                let log = stream.filter_map(move |message| {
-                    let line = match message {
-                        Ok(message) => message.line.map(Ok),
-                        Err(status) => Some(Err(call.error(status))),
-                    };
-                    std::future::ready(line)
-                });
-                Ok(log.boxed())
+                Ok(log(stream, |message| message.line, call))
+            }
+            LogSource::Agent => {
+                let (call, mut client) = self.host(host, "read the agent's journal").await?;
+                let request = v1::ReadAgentJournalRequest { lines, follow };
+                let answer = client.read_agent_journal(request);
+                let stream = within(&call, PROMPT, answer).await?;
+                Ok(log(stream, |message| message.line, call))
             }
             LogSource::Stack { name, services } => {
                 let (call, mut client) = self.stack(host, "read the log").await?;
@@ -100,15 +102,24 @@ impl GrpcAgents {
                     follow,
                 });
                 let stream = within(&call, PROMPT, answer).await?;
-                let log = stream.filter_map(move |message| {
-                    let line = match message {
-                        Ok(message) => message.line.map(Ok),
-                        Err(status) => Some(Err(call.error(status))),
-                    };
-                    std::future::ready(line)
-                });
-                Ok(log.boxed())
+                Ok(log(stream, |message| message.line, call))
             }
         }
     }
+}
+
+/// The lines of a stream of answers, and why it ended when it did not end well.
+fn log<Answer: Send + 'static>(
+    answers: tonic::Streaming<Answer>,
+    line: fn(Answer) -> Option<v1::LogLine>,
+    call: Call,
+) -> Log {
+    let lines = answers.filter_map(move |answer| {
+        let line = match answer {
+            Ok(answer) => line(answer).map(Ok),
+            Err(status) => Some(Err(call.error(status))),
+        };
+        std::future::ready(line)
+    });
+    lines.boxed()
 }

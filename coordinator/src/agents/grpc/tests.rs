@@ -339,11 +339,10 @@ async fn logs_are_read_to_their_end() {
     let agent = TestAgent::new("idp", &["tsidp"]);
     agent.state().log = vec![v1::LogLine::default(); 3];
     let agents = connected(&authority, &credential(&authority, now), &agent).await;
-    let log = agents
-        .read_log(&host(), &LogSource::Unit, 10, false)
-        .await
-        .unwrap();
-    assert_eq!(log.collect::<Vec<_>>().await.len(), 3);
+    for source in [LogSource::Unit, LogSource::Agent] {
+        let log = agents.read_log(&host(), &source, 10, false).await.unwrap();
+        assert_eq!(log.collect::<Vec<_>>().await.len(), 3, "{source:?}");
+    }
 }
 
 /// An agent that waits for its enrolment, and the token that root reads out.

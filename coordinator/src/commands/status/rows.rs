@@ -111,6 +111,12 @@ fn agent_row(view: &HostView) -> Row {
             detail.push(format!("an operation runs on {}", target.target));
         }
     }
+    let (state, word) = if described.damage.is_empty() {
+        (State::Good, "serving")
+    } else {
+        detail.insert(0, described.damage.clone());
+        (State::Bad, "damaged")
+    };
     let end = crate::output::date(described.certificate_not_after_milliseconds);
     if let Some((day, _)) = end.split_once('T') {
         detail.push(format!("certificate until {day}"));
@@ -121,7 +127,7 @@ fn agent_row(view: &HostView) -> Row {
             .as_ref()
             .map_or(0, |lease| lease.since_milliseconds),
         detail: detail.join(", "),
-        ..row(view, "agent", State::Good, "serving")
+        ..row(view, "agent", state, word)
     }
 }
 
@@ -369,6 +375,21 @@ mod tests {
             rows.iter()
                 .all(|row| row.state == State::Unknown && row.detail == "no answer")
         );
+    }
+
+    #[test]
+    fn an_agent_that_takes_no_change_is_bad_and_says_why() {
+        let mut view = view();
+        let Seen::Known(described) = &mut view.describe else {
+            unreachable!("it answers")
+        };
+        described.damage = "the ledger is damaged".to_owned();
+        let rows = rows(&[view]);
+        assert_eq!(
+            (rows[0].state, rows[0].word.as_str()),
+            (State::Bad, "damaged")
+        );
+        assert!(rows[0].detail.starts_with("the ledger is damaged"));
     }
 
     #[test]

@@ -77,6 +77,12 @@ fn about_agent(
         Some(_) => {}
     }
     let mut refusals = Vec::new();
+    if !describe.damage.is_empty() {
+        refusals.push(PlanRefusal::Damaged {
+            host: host(),
+            reason: describe.damage.clone(),
+        });
+    }
     if describe.host_name != host().as_str() {
         refusals.push(PlanRefusal::OtherHost {
             host: host(),

@@ -64,6 +64,7 @@ impl HostService for TestAgent {
     type RunChecksStream = Messages<v1::RunChecksResponse>;
     type EnrollStream = Messages<v1::EnrollResponse>;
     type RenewCertificateStream = Messages<v1::RenewCertificateResponse>;
+    type ReadAgentJournalStream = Messages<v1::ReadAgentJournalResponse>;
 
     async fn describe(&self, _: Request<v1::DescribeRequest>) -> Answer<v1::DescribeResponse> {
         let modelled = match self.seat() {
@@ -80,6 +81,17 @@ impl HostService for TestAgent {
             describe.clock_milliseconds = SystemClock.now_milliseconds();
         }
         Ok(Response::new(describe))
+    }
+
+    async fn read_agent_journal(
+        &self,
+        _: Request<v1::ReadAgentJournalRequest>,
+    ) -> Answer<Self::ReadAgentJournalStream> {
+        let lines = self.state().log.clone().into_iter();
+        let lines = lines.map(|line| Ok(v1::ReadAgentJournalResponse { line: Some(line) }));
+        Ok(Response::new(
+            stream::iter(lines.collect::<Vec<_>>()).boxed(),
+        ))
     }
 
     async fn who_am_i(&self, _: Request<v1::WhoAmIRequest>) -> Answer<v1::WhoAmIResponse> {

@@ -1,9 +1,11 @@
-//! The port to the journal of the tsidp unit and of the agent itself, and no other unit's.
+//! The port to the journal of the tsidp unit and of the agent itself: no other unit can be named.
 //!
 //! Lines are masked before they leave this module: tsidp prints a mistyped client secret.
 
 mod child;
 mod entry;
+#[cfg(any(test, feature = "testing"))]
+mod fake;
 mod lines;
 
 use std::fmt;
@@ -14,10 +16,13 @@ use futures_util::stream::BoxStream;
 use omni_scale_proto::v1::{FailureClass, LogLine};
 
 pub use self::child::JournalChild;
+#[cfg(any(test, feature = "testing"))]
+pub use self::fake::FakeJournal;
 use crate::error::{Classified, Kind};
+use crate::unit::units::TSIDP_UNIT;
 
 /// The unit of the agent.
-pub const AGENT_UNIT: &str = "omni-scale-agent.service";
+const AGENT_UNIT: &str = "omni-scale-agent.service";
 
 /// The most lines of the past that can be asked for.
 pub const MOST_LINES: u32 = 10_000;
@@ -25,11 +30,30 @@ pub const MOST_LINES: u32 = 10_000;
 /// The most lines of evidence that a failure carries.
 const EVIDENCE_LINES: u32 = 30;
 
+/// Whose journal can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JournalUnit {
+    /// The tsidp unit.
+    Tsidp,
+    /// This agent.
+    Agent,
+}
+
+impl JournalUnit {
+    /// systemd's name of it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tsidp => TSIDP_UNIT,
+            Self::Agent => AGENT_UNIT,
+        }
+    }
+}
+
 /// What is read of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Selection {
-    /// Lines of these units.
-    pub units: &'static [&'static str],
+    /// Lines of this unit.
+    pub unit: JournalUnit,
     /// So many lines of the past, at most [`MOST_LINES`].
     pub lines: u32,
     /// Whether to go on with what comes.
@@ -84,6 +108,35 @@ impl JournalError {
     }
 }
 
+/// More lines of the past were asked for than there can be.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} lines were asked for; {MOST_LINES} is the most")]
+pub struct TooManyLines(u32);
+
+impl Classified for TooManyLines {
+    fn kind(&self) -> Kind {
+        Kind::Invalid
+    }
+}
+
+impl Selection {
+    /// As a caller asks for it.
+    pub const fn checked(
+        unit: JournalUnit,
+        lines: u32,
+        follow: bool,
+    ) -> Result<Self, TooManyLines> {
+        if lines > MOST_LINES {
+            return Err(TooManyLines(lines));
+        }
+        Ok(Self {
+            unit,
+            lines,
+            follow,
+        })
+    }
+}
+
 impl Classified for JournalError {
     fn kind(&self) -> Kind {
         match self {
@@ -97,11 +150,11 @@ impl Classified for JournalError {
 /// failure is still a failure.
 pub async fn evidence(
     journal: &dyn Journal,
-    units: &'static [&'static str],
+    unit: JournalUnit,
     since_milliseconds: i64,
 ) -> Vec<String> {
     let lines = journal.read(Selection {
-        units,
+        unit,
         lines: EVIDENCE_LINES,
         follow: false,
     });

@@ -6,8 +6,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use omni_scale_proto::v1::{LogLine, LogStream};
 
+use super::{Journal, JournalError, JournalUnit, Selection};
 use crate::clock;
-use crate::unit::journal::{Journal, JournalError, Selection};
 
 /// A journal that says what it was told. Cheap to clone; all clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -17,9 +17,9 @@ pub struct FakeJournal {
 
 impl FakeJournal {
     /// `unit` says a line now.
-    pub fn say(&self, unit: &str, line: &str) {
+    pub fn say(&self, unit: JournalUnit, line: &str) {
         let line = LogLine {
-            source: unit.to_owned(),
+            source: unit.name().to_owned(),
             line: line.to_owned(),
             time_milliseconds: clock::now_milliseconds(),
             stream: LogStream::Journal.into(),
@@ -34,7 +34,7 @@ impl Journal for FakeJournal {
     fn read(&self, selection: Selection) -> BoxStream<'static, Result<LogLine, JournalError>> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let chosen = lines.iter().rev();
-        let chosen = chosen.filter(|line| selection.units.contains(&line.source.as_str()));
+        let chosen = chosen.filter(|line| line.source == selection.unit.name());
         let count = usize::try_from(selection.lines).unwrap_or(usize::MAX);
         let mut chosen: Vec<_> = chosen.take(count).cloned().map(Ok).collect();
         chosen.reverse();

@@ -168,7 +168,7 @@ fn arguments(selection: Selection, cursor: &str) -> Vec<String> {
         // Without it a message of more than 4096 bytes is `null`.
         "--all".to_owned(),
     ];
-    arguments.extend(selection.units.iter().map(|unit| format!("--unit={unit}")));
+    arguments.push(format!("--unit={}", selection.unit.name()));
     if cursor.is_empty() {
         arguments.push(format!("--lines={}", selection.lines.min(MOST_LINES)));
     } else {
@@ -193,8 +193,8 @@ async fn words(mut stderr: impl AsyncRead + Unpin) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::JournalUnit;
     use crate::secrets::SecretValue;
-    use crate::unit::units::TSIDP_UNIT;
 
     /// A `journalctl` made of a few lines of shell, which gets the arguments of the real one.
     fn scripted(script: &str) -> (JournalChild, tempfile::TempDir) {
@@ -212,7 +212,7 @@ mod tests {
 
     fn selection(follow: bool) -> Selection {
         Selection {
-            units: &[TSIDP_UNIT],
+            unit: JournalUnit::Tsidp,
             lines: 20,
             follow,
         }
