@@ -14,7 +14,8 @@ pub enum Effect {
     Restart,
     /// A container is replaced; volumes stay.
     Recreate,
-    /// A tailnet node gets another name or another state, and with it another identity.
+    /// A tailnet node gets another name or another state, or a service another volume: what it
+    /// was and what it knew stays behind.
     Identity,
 }
 

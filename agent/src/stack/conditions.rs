@@ -244,6 +244,7 @@ mod tests {
             restarts: 0,
             network_mode: String::new(),
             volumes: Vec::new(),
+            networks: Vec::new(),
             held_ports: Vec::new(),
         }
     }

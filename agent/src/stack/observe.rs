@@ -26,6 +26,8 @@ pub struct Evidence<'a> {
     pub secret_digest: &'a dyn Fn(&str) -> Option<String>,
     /// Names at the Engine of the project's volumes.
     pub volumes: Vec<String>,
+    /// The project's networks at the Engine.
+    pub networks: Vec<v1::NetworkObservation>,
 }
 
 /// The stack as it is. Images and generation are left to the caller.
@@ -56,7 +58,7 @@ pub fn observation(evidence: Evidence<'_>) -> v1::StackObservation {
         volumes: evidence.volumes,
         images: Vec::new(),
         generation: 0,
-        networks: Vec::new(),
+        networks: evidence.networks,
     }
 }
 
@@ -142,7 +144,20 @@ fn service_observation(
         namespace_live,
         started_at_milliseconds: container.started_at_milliseconds,
         restarts: container.restarts,
-        resources: None,
+        resources: Some(resources(container)),
+    }
+}
+
+fn resources(container: &ContainerDetails) -> v1::ContainerResources {
+    let volumes = container.volumes.iter();
+    v1::ContainerResources {
+        volumes: volumes
+            .map(|volume| v1::MountedVolume {
+                target: volume.target.clone(),
+                engine_name: volume.name.clone(),
+            })
+            .collect(),
+        networks: container.networks.clone(),
     }
 }
 
@@ -250,6 +265,7 @@ mod tests {
                 "omni_default".to_owned()
             },
             volumes: Vec::new(),
+            networks: Vec::new(),
             held_ports: Vec::new(),
         }
     }
@@ -272,6 +288,7 @@ mod tests {
             applied,
             secret_digest: &|name| (name == "client").then(|| "aa".to_owned()),
             volumes: vec!["omni_state".to_owned()],
+            networks: Vec::new(),
         })
     }
 

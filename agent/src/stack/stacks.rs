@@ -68,6 +68,15 @@ impl Stacks {
     ) -> Result<v1::StackObservation, Failure> {
         let volumes = self.engine.project_volumes(name.as_str()).await;
         let volumes = volumes.map_err(|error| engine_failure(&error))?;
+        let networks = self.engine.project_networks(name.as_str()).await;
+        let networks = networks.map_err(|error| engine_failure(&error))?;
+        let networks = networks
+            .into_iter()
+            .map(|network| v1::NetworkObservation {
+                engine_name: network.name,
+                internal: network.internal,
+            })
+            .collect();
         let record = self.record(name);
         let secret_digest =
             |name: &str| self.secrets.keyed_digest(&name.parse::<SecretName>().ok()?);
@@ -77,6 +86,7 @@ impl Stacks {
             applied: record.as_ref(),
             secret_digest: &secret_digest,
             volumes,
+            networks,
         }))
     }
 

@@ -93,7 +93,7 @@ pub fn unit() -> v1::UnitConfiguration {
 
 fn stack() -> v1::Stack {
     let mut sidecar = service("omni-tailscale", "tailscale/tailscale:v1.102");
-    sidecar.network_mode = Some(named_network("bridge"));
+    sidecar.network_mode = Some(on_network("default"));
     sidecar.environment = vec![
         variable("TS_HOSTNAME", "omni"),
         variable("TS_STATE_DIR", "/var/lib/tailscale"),
@@ -131,7 +131,11 @@ fn stack() -> v1::Stack {
         name: "omni".to_owned(),
         services: vec![sidecar, omni, provider],
         volumes: ["tailscale-state", "omni-data"].map(volume).into(),
-        networks: Vec::new(),
+        networks: vec![v1::Network {
+            name: "default".to_owned(),
+            engine_name: "omni_default".to_owned(),
+            ..v1::Network::default()
+        }],
     }
 }
 
@@ -153,8 +157,13 @@ fn sharer(name: &str, image: &str) -> v1::Service {
     }
 }
 
-fn named_network(name: &str) -> v1::NetworkMode {
-    let mode = Some(Mode::Named(name.to_owned()));
+fn on_network(name: &str) -> v1::NetworkMode {
+    let mode = Some(Mode::Networks(v1::NetworkMemberships {
+        memberships: vec![v1::NetworkMembership {
+            network: name.to_owned(),
+            ..v1::NetworkMembership::default()
+        }],
+    }));
     v1::NetworkMode { mode }
 }
 

@@ -1,5 +1,6 @@
 //! Why there is no plan.
 
+use omni_scale_proto::difference::UnlikeNetwork;
 use omni_scale_proto::id::{HostName, SecretName};
 use omni_scale_proto::operation::Target;
 use omni_scale_proto::role::HostRole;
@@ -183,6 +184,14 @@ pub enum PlanRefusal {
         /// The command that sets it.
         command: String,
     },
+    /// A network exists and is of another kind.
+    #[error("on host `{host}` {network}")]
+    UnlikeNetwork {
+        /// The host.
+        host: HostName,
+        /// The network.
+        network: UnlikeNetwork,
+    },
     /// A container that omni-scale did not make is in the way of one that it must make.
     #[error(
         "container `{container}` on host `{host}` was not made by omni-scale and stands in the place of service `{service}`"
@@ -229,6 +238,7 @@ impl PlanRefusal {
             Self::Running { .. } => {
                 "wait until it has ended, then plan again; `omni-scale status` shows it".to_owned()
             }
+            Self::UnlikeNetwork { network, .. } => network.hint(),
             Self::SecretMissing { command, .. } => format!("run `{command}`"),
             Self::ForeignContainer { container, .. } => {
                 format!("remove or rename `{container}` by hand; omni-scale leaves it alone")

@@ -59,6 +59,16 @@ enum Given {
     ServiceDropped { service: String },
     /// The issuer is somebody else's.
     ExternalIssuer { issuer: String },
+    /// The deployment gives a volume another name at the Engine.
+    VolumeRenamed { name: String, engine_name: String },
+    /// The deployment gives a network another name at the Engine.
+    NetworkRenamed { name: String, engine_name: String },
+    /// The deployment wants a network to be internal.
+    NetworkInternal { name: String },
+    /// The deployment trusts other certificates.
+    RootsChanged { pem: String },
+    /// The ledger of an agent is damaged.
+    LedgerDamaged { host: String, damage: String },
     /// A secret has another value.
     SecretChanged { host: String, name: String },
     /// A secret was never set.
@@ -147,6 +157,23 @@ impl Given {
                     segments: vec![v1::Segment { part }],
                 });
             }
+            Self::VolumeRenamed { name, engine_name } => {
+                let mut volumes = desired.stack.stack.volumes.iter_mut();
+                let volume = volumes.find(|volume| volume.name == *name).unwrap();
+                volume.engine_name.clone_from(engine_name);
+            }
+            Self::NetworkRenamed { name, engine_name } => {
+                network_of(desired, name)
+                    .engine_name
+                    .clone_from(engine_name);
+            }
+            Self::NetworkInternal { name } => network_of(desired, name).internal = true,
+            Self::RootsChanged { pem } => {
+                desired.extra_roots_pem.clone_from(pem);
+                if let DesiredIdentity::Tsidp { configuration, .. } = &mut desired.identity {
+                    configuration.extra_roots_pem.clone_from(pem);
+                }
+            }
             Self::Program { digit } => {
                 if let DesiredIdentity::Tsidp { configuration, .. } = &mut desired.identity {
                     configuration.artifact.as_mut().unwrap().sha256 = examples::sum(*digit);
@@ -185,6 +212,7 @@ impl Given {
                     *resolved = format!("{tag}@sha256:{}", examples::sum('9'));
                 }
             }
+            Self::LedgerDamaged { host, damage } => world.host(host).damage.clone_from(damage),
             Self::SecretChanged { host, name } => world.host(host).set_secret(name),
             Self::SecretMissing { host, name } => drop(world.host(host).secrets.remove(name)),
             Self::Unreachable { host } => world.host(host).reachable = false,
@@ -250,6 +278,10 @@ impl Given {
             | Self::NodeName { .. }
             | Self::Variable { .. }
             | Self::Program { .. }
+            | Self::VolumeRenamed { .. }
+            | Self::NetworkRenamed { .. }
+            | Self::NetworkInternal { .. }
+            | Self::RootsChanged { .. }
             | Self::ServiceDropped { .. }
             | Self::ExternalIssuer { .. } => {}
         }
@@ -260,6 +292,11 @@ fn service_of<'a>(desired: &'a mut Desired, name: &str) -> &'a mut v1::Service {
     let services = &mut desired.stack.stack.services;
     let mut found = services.iter_mut();
     found.find(|service| service.name == name).unwrap()
+}
+
+fn network_of<'a>(desired: &'a mut Desired, name: &str) -> &'a mut v1::Network {
+    let mut networks = desired.stack.stack.networks.iter_mut();
+    networks.find(|network| network.name == name).unwrap()
 }
 
 /// The plan, and what it was made from.
@@ -379,4 +416,9 @@ scenarios! {
     an_unknown_engine_makes_no_plan: "engine-down",
     an_image_that_is_nowhere_makes_no_plan: "image-missing",
     a_held_lease_is_told: "lease-held",
+    another_volume_is_another_identity_and_warned_of: "volume-renamed",
+    another_network_recreates_who_is_on_it: "network-renamed",
+    a_network_of_another_kind_makes_no_plan: "network-internal",
+    other_roots_are_verified_with: "roots-changed",
+    a_damaged_ledger_makes_no_plan: "ledger-damaged",
 }

@@ -102,6 +102,8 @@ impl PlanRefusal {
             | Self::OtherDeployment { .. }
             | Self::OtherHost { .. }
             | Self::ApiVersion { .. }
+            | Self::Damaged { .. }
+            | Self::UnlikeNetwork { .. }
             | Self::RoleMissing { .. }
             | Self::SameMachine { .. }
             | Self::ClockSkew { .. }

@@ -81,11 +81,13 @@ fn unit_missing(
     let change = unit_difference(&unit, observed).map_err(|error| unknown(&error))?;
     Ok(match change.action {
         UnitAction::Keep => Vec::new(),
-        UnitAction::Start | UnitAction::Install | UnitAction::Reconfigure => change
-            .reasons
-            .into_iter()
-            .map(|reason| format!("tsidp: {reason}"))
-            .collect(),
+        UnitAction::Verify | UnitAction::Start | UnitAction::Install | UnitAction::Reconfigure => {
+            change
+                .reasons
+                .into_iter()
+                .map(|reason| format!("tsidp: {reason}"))
+                .collect()
+        }
     })
 }
 

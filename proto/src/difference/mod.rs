@@ -3,10 +3,15 @@
 //! Pure, and used on both sides: the plan shows it, the agent does it.
 
 mod fields;
+mod resources;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use resources::{
+    ReplacedVolume, Successor, UnlikeNetwork, missing_networks, replaced_volumes, unlike_networks,
+};
 
 use crate::effect::{Effect, UnknownState};
 use crate::id::ServiceName;
@@ -83,13 +88,11 @@ pub fn stack_difference(
                 vec!["there is no container".to_owned()],
                 Effect::Start,
             ),
-            Some(container) => compare(
-                name,
-                service,
-                container,
-                owner,
-                is_one_shot(stack, &service.name),
-            ),
+            Some(container) => {
+                let elsewhere = elsewhere(stack, service, observed);
+                let one_shot = is_one_shot(stack, &service.name);
+                compare(name, service, container, owner, elsewhere, one_shot)
+            }
         };
         changes.push(change);
     }
@@ -115,10 +118,10 @@ fn compare(
     desired: &v1::Service,
     container: &v1::ServiceObservation,
     owner: Option<&ServiceChange>,
+    elsewhere: (Vec<String>, Effect),
     one_shot: bool,
 ) -> ServiceChange {
-    let mut reasons = Vec::new();
-    let mut effect = Effect::Recreate;
+    let (mut reasons, mut effect) = elsewhere;
     if container.digest != service_digest(desired).as_str() {
         match &container.applied {
             Some(applied) => {
@@ -179,6 +182,27 @@ fn compare(
             Effect::Recreate,
         ),
     }
+}
+
+/// Why a container does not stand on what it should, and what changing that does.
+fn elsewhere(
+    stack: &CheckedStack,
+    service: &v1::Service,
+    observed: &v1::StackObservation,
+) -> (Vec<String>, Effect) {
+    let volumes = replaced_volumes(stack, service, observed);
+    let effect = if volumes.is_empty() {
+        Effect::Recreate
+    } else {
+        Effect::Identity
+    };
+    let mut reasons: Vec<String> = volumes.iter().map(ToString::to_string).collect();
+    let networks = missing_networks(stack, service, observed);
+    let joined = networks
+        .iter()
+        .map(|name| format!("network `{name}` is to be joined"));
+    reasons.extend(joined);
+    (reasons, effect)
 }
 
 /// A service that others wait for to complete has done its work once it has exited with 0.

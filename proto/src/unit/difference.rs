@@ -14,6 +14,8 @@ use crate::v1;
 pub enum UnitAction {
     /// It is as it should be.
     Keep,
+    /// It is right, and is to be verified by other certificates. Nothing is restarted.
+    Verify,
     /// It is right, and does not run.
     Start,
     /// It is set up for the first time, and started.
@@ -75,14 +77,20 @@ pub fn unit_difference(
     if !reasons.is_empty() {
         return change(UnitAction::Reconfigure, reasons, effect);
     }
-    if observed.active_state == "active" {
-        return change(UnitAction::Keep, Vec::new(), Effect::None);
+    if applied.extra_roots_pem != unit.wire.extra_roots_pem {
+        reasons.push(
+            "the certificates that are trusted beside the host's own when it is verified changed"
+                .to_owned(),
+        );
     }
-    change(
-        UnitAction::Start,
-        vec![format!("it is {}", observed.active_state)],
-        Effect::Start,
-    )
+    if observed.active_state != "active" {
+        reasons.insert(0, format!("it is {}", observed.active_state));
+        return change(UnitAction::Start, reasons, Effect::Start);
+    }
+    if !reasons.is_empty() {
+        return change(UnitAction::Verify, reasons, Effect::None);
+    }
+    change(UnitAction::Keep, reasons, Effect::None)
 }
 
 fn differences(before: &v1::UnitConfiguration, after: &v1::UnitConfiguration) -> Vec<String> {
@@ -171,6 +179,24 @@ mod tests {
         assert_eq!(
             unit_difference(&other, &observed()).unwrap().action,
             UnitAction::Keep
+        );
+    }
+
+    #[test]
+    fn other_roots_are_verified_with_and_restart_nothing() {
+        let unit = changed(|wire| wire.extra_roots_pem = "another".to_owned()).unwrap();
+        let change = unit_difference(&unit, &observed()).unwrap();
+        assert_eq!(
+            (change.action, change.effect),
+            (UnitAction::Verify, Effect::None)
+        );
+        assert_eq!(change.reasons.len(), 1);
+        let mut stopped = observed();
+        stopped.active_state = "inactive".to_owned();
+        let change = unit_difference(&unit, &stopped).unwrap();
+        assert_eq!(
+            (change.action, change.reasons.len()),
+            (UnitAction::Start, 2)
         );
     }
 

@@ -16,7 +16,9 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use omni_scale_proto::difference::{ServiceAction, ServiceChange, stack_difference};
+use omni_scale_proto::difference::{
+    ServiceAction, ServiceChange, stack_difference, unlike_networks,
+};
 use omni_scale_proto::id::ServiceName;
 use omni_scale_proto::stack::CheckedStack;
 use omni_scale_proto::v1::{self, DependencyCondition, FailureClass};
@@ -86,6 +88,10 @@ impl Stacks {
         let observed = self.interpret(apply.stack.name(), &containers).await?;
         let changes = stack_difference(&apply.stack, &apply.services, &observed)
             .map_err(|error| Failure::from_error(FailureClass::Transient, &error))?;
+        if let Some(unlike) = unlike_networks(&apply.stack, &observed).first() {
+            let failure = Failure::from_error(FailureClass::Permanent, unlike);
+            return Err(failure.with_hint(unlike.hint()));
+        }
         run.prepare(&changes).await?;
         let (name, wire) = (apply.stack.name().clone(), apply.stack.as_wire().clone());
         self.keep(move |records| records.begin(&name, &wire))

@@ -14,6 +14,9 @@ pub(super) fn container(inspected: ContainerInspectResponse) -> ContainerDetails
     let config = inspected.config.unwrap_or_default();
     let host = inspected.host_config.unwrap_or_default();
     let running = state.running.unwrap_or_default();
+    let network = inspected.network_settings.unwrap_or_default();
+    let mut networks: Vec<String> = network.networks.unwrap_or_default().into_keys().collect();
+    networks.sort();
     ContainerDetails {
         id: inspected.id.unwrap_or_default(),
         name: inspected
@@ -42,6 +45,7 @@ pub(super) fn container(inspected: ContainerInspectResponse) -> ContainerDetails
             .and_then(|count| u32::try_from(count).ok())
             .unwrap_or_default(),
         network_mode: host.network_mode.unwrap_or_default(),
+        networks,
         volumes: inspected
             .mounts
             .unwrap_or_default()
@@ -52,12 +56,7 @@ pub(super) fn container(inspected: ContainerInspectResponse) -> ContainerDetails
                 target: mount.destination.unwrap_or_default(),
             })
             .collect(),
-        held_ports: held_ports(
-            inspected
-                .network_settings
-                .and_then(|settings| settings.ports)
-                .unwrap_or_default(),
-        ),
+        held_ports: held_ports(network.ports.unwrap_or_default()),
     }
 }
 

@@ -4,11 +4,15 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use bollard::models::{NetworkCreateRequest, VolumeCreateRequest};
-use bollard::query_parameters::{InspectNetworkOptions, ListVolumesOptionsBuilder};
+use bollard::query_parameters::{
+    InspectNetworkOptions, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+};
 
 use super::fault::if_there;
 use super::{DockerEngine, REQUEST};
-use crate::stack::engine::{EngineError, NetworkSpecification, Resources, VolumeSpecification};
+use crate::stack::engine::{
+    EngineError, NetworkDetails, NetworkSpecification, Resources, VolumeSpecification,
+};
 use crate::stack::labels;
 
 #[async_trait]
@@ -93,5 +97,26 @@ impl Resources for DockerEngine {
             .collect();
         names.sort();
         Ok(names)
+    }
+
+    async fn project_networks(&self, project: &str) -> Result<Vec<NetworkDetails>, EngineError> {
+        let attempt = format!("cannot list the networks of project `{project}`");
+        let label = format!("{}={project}", labels::PROJECT);
+        let filters = HashMap::from([("label", vec![label])]);
+        let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
+        let listed = self
+            .call(&attempt, REQUEST, async |client| {
+                client.list_networks(Some(options)).await
+            })
+            .await?;
+        let mut networks: Vec<NetworkDetails> = listed
+            .into_iter()
+            .map(|network| NetworkDetails {
+                name: network.name.unwrap_or_default(),
+                internal: network.internal.unwrap_or_default(),
+            })
+            .collect();
+        networks.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(networks)
     }
 }

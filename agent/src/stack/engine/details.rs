@@ -33,10 +33,21 @@ pub struct ContainerDetails {
     pub restarts: u32,
     /// `container:ID`, `host`, `none`, or the name of a network.
     pub network_mode: String,
+    /// Names of the networks that it is attached to, sorted.
+    pub networks: Vec<String>,
     /// Volumes of the Engine that are mounted.
     pub volumes: Vec<VolumeUse>,
     /// Ports of the host that it holds.
     pub held_ports: Vec<HeldPort>,
+}
+
+/// A network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkDetails {
+    /// Name at the Engine.
+    pub name: String,
+    /// It leads nowhere but to its own containers.
+    pub internal: bool,
 }
 
 /// A volume in a container.

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use omni_scale_proto::v1;
 
-pub use details::{ContainerDetails, HeldPort, ImageDetails, VolumeUse};
+pub use details::{ContainerDetails, HeldPort, ImageDetails, NetworkDetails, VolumeUse};
 pub use error::EngineError;
 pub use event::{ContainerEvent, EventKind};
 pub use output::{CommandOutput, LogOptions, LogPiece};
@@ -131,6 +131,9 @@ pub trait Resources: Send + Sync {
 
     /// Names of the volumes that carry the Compose label of `project`, sorted.
     async fn project_volumes(&self, project: &str) -> Result<Vec<String>, EngineError>;
+
+    /// The networks that carry the Compose label of `project`, sorted by name.
+    async fn project_networks(&self, project: &str) -> Result<Vec<NetworkDetails>, EngineError>;
 }
 
 /// What happens, and what was said.

@@ -7,8 +7,8 @@ use futures_util::StreamExt as _;
 use omni_scale_proto::v1::ContainerState;
 
 use crate::stack::engine::{
-    ContainerSpecification, Engine, EngineError, EventKind, MountSpecification,
-    NetworkSpecification, VolumeSpecification,
+    ContainerSpecification, EndpointSpecification, Engine, EngineError, EventKind,
+    MountSpecification, NetworkAttachment, NetworkSpecification, VolumeSpecification,
 };
 use crate::stack::labels;
 
@@ -93,6 +93,10 @@ async fn resources(engine: &dyn Engine, fixture: &Fixture) {
             .await
             .expect("an answer")
     );
+    let listed = engine.project_networks(&fixture.project).await;
+    let listed = listed.expect("an answer");
+    assert_eq!((listed.len(), &listed[0].name), (1, &network.name));
+    assert!(listed[0].internal);
 }
 
 async fn life_of_a_container(engine: &dyn Engine, fixture: &Fixture) {
@@ -111,6 +115,11 @@ async fn life_of_a_container(engine: &dyn Engine, fixture: &Fixture) {
         target: "/data".to_owned(),
         read_only: false,
     }];
+    let network = format!("{}_net", fixture.project);
+    specification.network = NetworkAttachment::Networks(vec![EndpointSpecification {
+        network: network.clone(),
+        aliases: Vec::new(),
+    }]);
     let id = engine.create(&specification).await.expect("it is created");
     let taken = engine.create(&specification).await;
     assert!(
@@ -125,6 +134,7 @@ async fn life_of_a_container(engine: &dyn Engine, fixture: &Fixture) {
     assert_eq!(details.state, ContainerState::Created);
     assert_eq!(details.started_at_milliseconds, 0);
     assert_eq!(details.volumes[0].target, "/data");
+    assert_eq!(details.networks, [network]);
 
     engine.start(&id).await.expect("it starts");
     engine.start(&id).await.expect("twice is harmless");

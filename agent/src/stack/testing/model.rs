@@ -6,7 +6,7 @@ use omni_scale_proto::v1::{ContainerHealth, ContainerState};
 
 use crate::stack::engine::{
     ContainerDetails, ContainerEvent, ContainerSpecification, EngineError, EventKind, ImageDetails,
-    LogPiece, MountSpecification, NetworkAttachment, VolumeUse,
+    LogPiece, MountSpecification, NetworkAttachment, NetworkSpecification, VolumeUse,
 };
 use crate::stack::labels;
 
@@ -52,7 +52,7 @@ pub(super) struct Model {
     pub(super) held_images: BTreeMap<String, ImageDetails>,
     pub(super) registry: BTreeMap<String, FakeImage>,
     pub(super) tags: BTreeMap<String, String>,
-    pub(super) networks: BTreeMap<String, BTreeMap<String, String>>,
+    pub(super) networks: BTreeMap<String, NetworkSpecification>,
     pub(super) volumes: BTreeMap<String, BTreeMap<String, String>>,
     pub(super) behaviours: BTreeMap<String, Behaviour>,
     pub(super) failures: VecDeque<(String, EngineError)>,
@@ -131,6 +131,16 @@ impl Model {
             NetworkAttachment::Networks(endpoints) => endpoints[0].network.clone(),
             NetworkAttachment::Container(other) => format!("container:{other}"),
         };
+        let networks = match &specification.network {
+            NetworkAttachment::Networks(endpoints) => {
+                let names = endpoints.iter().map(|endpoint| endpoint.network.clone());
+                names.collect()
+            }
+            NetworkAttachment::Container(_) => Vec::new(),
+            NetworkAttachment::None | NetworkAttachment::DefaultBridge => {
+                vec![network_mode.clone()]
+            }
+        };
         let mut volumes = Vec::new();
         for mount in &specification.mounts {
             if let MountSpecification::Volume { name, target, .. } = mount {
@@ -156,6 +166,7 @@ impl Model {
             started_at_milliseconds: 0,
             restarts: 0,
             network_mode,
+            networks,
             volumes,
             held_ports: Vec::new(),
         };

@@ -426,6 +426,21 @@ async fn a_node_whose_key_has_expired_is_given_the_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn other_roots_are_verified_with_and_nothing_is_restarted() {
+    let (rig, unit) = Rig::applied().await;
+    let mut wire = unit.as_wire().clone();
+    wire.extra_roots_pem = "another".to_owned();
+    rig.apply(&CheckedUnit::try_from(wire.clone()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(rig.units.jobs(), [Job::Start]);
+    assert_eq!(
+        rig.tsidp.observe().await.applied.unwrap().extra_roots_pem,
+        "another"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_that_was_set_for_later_stays() {
     let (rig, first) = Rig::applied().await;
     rig.set_key("tskey-later");

@@ -35,6 +35,8 @@ pub struct FakeHost {
     pub deployment: Option<DeploymentId>,
     /// The oldest and the newest API version that its agent speaks.
     pub api_versions: (u32, u32),
+    /// What is wrong with its agent's ledger. Empty: nothing.
+    pub damage: String,
     /// Its clock minus everybody else's, in milliseconds.
     pub clock_offset_milliseconds: i64,
     /// The tsidp unit.
@@ -109,6 +111,7 @@ impl FakeHost {
             reachable: true,
             deployment: Some(deployment),
             api_versions: (API_VERSION_MINIMUM, API_VERSION_MAXIMUM),
+            damage: String::new(),
             clock_offset_milliseconds: 0,
             unit: UnitModel::default(),
             stack: StackModel::default(),
@@ -179,6 +182,7 @@ impl FakeHost {
             clock_milliseconds: now_milliseconds + self.clock_offset_milliseconds,
             lease: self.current_lease().map(|lease| lease.as_holder().into()),
             deployment_id: self.deployment.map(|id| id.to_string()),
+            damage: self.damage.clone(),
             targets: self
                 .targets
                 .iter()

@@ -20,6 +20,8 @@ pub struct StackModel {
     pub containers: BTreeMap<String, Container>,
     /// Names at the Engine. Never removed.
     pub volumes: BTreeSet<String>,
+    /// By name at the Engine, whether they are internal. Never removed.
+    pub networks: BTreeMap<String, bool>,
     /// Containers that others made.
     pub foreign: Vec<v1::ContainerSummary>,
     /// Services of the stack that was applied last.
@@ -42,6 +44,8 @@ pub struct Container {
     pub namespace: Option<String>,
     /// The values that went into it, by secret.
     pub secrets: BTreeMap<String, u64>,
+    /// Its volumes and networks.
+    pub resources: v1::ContainerResources,
 }
 
 impl StackModel {
@@ -81,6 +85,14 @@ impl StackModel {
                 .collect(),
             foreign: self.foreign.clone(),
             volumes: self.volumes.iter().cloned().collect(),
+            networks: self
+                .networks
+                .iter()
+                .map(|(name, internal)| v1::NetworkObservation {
+                    engine_name: name.clone(),
+                    internal: *internal,
+                })
+                .collect(),
             generation,
             ..v1::StackObservation::default()
         }
@@ -121,6 +133,7 @@ impl StackModel {
             image_digest: image_digest(&service.image).unwrap_or_default().to_owned(),
             namespace_of: namespace_of(service).unwrap_or_default().to_owned(),
             namespace_live: self.namespace_is_live(container),
+            resources: Some(container.resources.clone()),
             ..v1::ServiceObservation::default()
         }
     }
@@ -234,14 +247,7 @@ impl StackModel {
                     .clone(),
             ),
         };
-        for mount in &service.mounts {
-            if let Some(v1::mount::Source::Volume(key)) = &mount.source {
-                let mut volumes = stack.as_wire().volumes.iter();
-                let volume = volumes.find(|volume| volume.name == *key);
-                self.volumes
-                    .extend(volume.map(|volume| volume.engine_name.clone()));
-            }
-        }
+        let resources = self.ensure_resources(stack.as_wire(), service);
         self.next_id += 1;
         *self.created.entry(service.name.clone()).or_default() += 1;
         let container = Container {
@@ -250,9 +256,47 @@ impl StackModel {
             state: ContainerState::Created,
             namespace,
             secrets: used,
+            resources,
         };
         self.containers.insert(service.name.clone(), container);
         Ok(())
+    }
+
+    /// What a container of this service stands on, which is made when it is not there.
+    fn ensure_resources(
+        &mut self,
+        stack: &v1::Stack,
+        service: &v1::Service,
+    ) -> v1::ContainerResources {
+        let mut resources = v1::ContainerResources::default();
+        for mount in &service.mounts {
+            let Some(v1::mount::Source::Volume(key)) = &mount.source else {
+                continue;
+            };
+            for volume in stack.volumes.iter().filter(|volume| volume.name == *key) {
+                self.volumes.insert(volume.engine_name.clone());
+                resources.volumes.push(v1::MountedVolume {
+                    target: mount.target.clone(),
+                    engine_name: volume.engine_name.clone(),
+                });
+            }
+        }
+        let mode = service
+            .network_mode
+            .as_ref()
+            .and_then(|mode| mode.mode.as_ref());
+        if let Some(v1::network_mode::Mode::Networks(wanted)) = mode {
+            let member = |network: &&v1::Network| {
+                let mut wanted = wanted.memberships.iter();
+                wanted.any(|membership| membership.network == network.name)
+            };
+            for network in stack.networks.iter().filter(member) {
+                let there = self.networks.entry(network.engine_name.clone());
+                there.or_insert(network.internal);
+                resources.networks.push(network.engine_name.clone());
+            }
+        }
+        resources
     }
 
     fn start(&mut self, service: &str, bad_images: &BTreeSet<String>) -> Result<(), String> {

@@ -64,10 +64,10 @@ impl UnitModel {
     ) -> Result<(), String> {
         let unit = CheckedUnit::try_from(wanted.clone()).map_err(|error| error.to_string())?;
         let change = unit_difference(&unit, &self.observe(0)).map_err(|error| error.to_string())?;
-        if change.action == UnitAction::Keep {
+        self.applied = Some(wanted.clone());
+        if matches!(change.action, UnitAction::Keep | UnitAction::Verify) {
             return Ok(());
         }
-        self.applied = Some(wanted.clone());
         self.drifted = false;
         self.starts += 1;
         self.active = !bad;

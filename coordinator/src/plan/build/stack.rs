@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use omni_scale_proto::difference::{ServiceAction, ServiceChange, stack_difference};
+use omni_scale_proto::difference::{
+    ServiceAction, ServiceChange, missing_networks, stack_difference, unlike_networks,
+};
 use omni_scale_proto::effect::Effect;
 use omni_scale_proto::id::{SecretName, ServiceName};
 use omni_scale_proto::operation::Target;
@@ -72,6 +74,18 @@ pub(super) fn steps(context: &Context<'_>) -> Result<Vec<(Wave, Draft)>, PlanErr
     // Over all services at once: a recreated sidecar recreates its sharers in later waves.
     let changes =
         stack_difference(context.stack, &[], observed).map_err(|error| unknown(error.reason))?;
+    let unlike = unlike_networks(context.stack, observed);
+    if !unlike.is_empty() {
+        let refusals = unlike
+            .into_iter()
+            .map(|network| PlanRefusal::UnlikeNetwork {
+                host: host.clone(),
+                network,
+            });
+        return Err(PlanError::Refused {
+            refusals: refusals.collect(),
+        });
+    }
     let mut generation = context.stack_facts.generation(&target);
     let mut steps = Vec::new();
     let mut orphans = orphans_to_remove(context, observed);
@@ -290,10 +304,17 @@ fn recovery(
         Wave::Sidecar | Wave::Provider => true,
         Wave::Preflight | Wave::Identity | Wave::Client | Wave::Omni => false,
     };
+    // What ran before stood on other networks, which the stack does not name any more.
+    let moves = |change: &&&ServiceChange| {
+        let service = context.stack.service(change.service.as_str());
+        service
+            .is_some_and(|service| !missing_networks(context.stack, service, observed).is_empty())
+    };
     if !reversible
         || acting
             .iter()
             .any(|change| change.effect >= Effect::Identity)
+        || acting.iter().find(moves).is_some()
     {
         return hold;
     }

@@ -92,7 +92,7 @@ fn used_secrets(configuration: &v1::UnitConfiguration) -> Vec<UsedSecret> {
 
 const fn verb(action: UnitAction) -> &'static str {
     match action {
-        UnitAction::Keep => "verify",
+        UnitAction::Keep | UnitAction::Verify => "verify",
         UnitAction::Start => "start",
         UnitAction::Install => "install",
         UnitAction::Reconfigure => "reconfigure",

@@ -1,7 +1,9 @@
 //! What should be looked at, although it stops nothing; and what of it does stop something.
 
+use omni_scale_proto::difference::{self, Successor};
 use omni_scale_proto::effect::Effect;
 use omni_scale_proto::id::HostName;
+use omni_scale_proto::v1;
 
 use super::{Context, Draft};
 use crate::plan::desired::Wave;
@@ -53,7 +55,7 @@ fn containers(context: &Context<'_>) -> Vec<String> {
     let Some(observed) = &context.stack_facts.stack else {
         return Vec::new();
     };
-    let mut warnings = Vec::new();
+    let mut warnings = replaced_volumes(context, observed);
     if !context.choices.remove_orphans {
         warnings.extend(super::stack::orphans(context.stack, observed).into_iter().map(|orphan| {
             format!(
@@ -69,6 +71,31 @@ fn containers(context: &Context<'_>) -> Vec<String> {
         )
     }));
     warnings
+}
+
+/// Data that a service would not find any more is the loudest that a plan can say.
+fn replaced_volumes(context: &Context<'_>, observed: &v1::StackObservation) -> Vec<String> {
+    let host = &context.desired.stack.host;
+    let services = context.stack.start_order().into_iter();
+    let replaced = services.flat_map(|service| {
+        let replaced = difference::replaced_volumes(context.stack, service, observed);
+        replaced.into_iter().map(|volume| (&service.name, volume))
+    });
+    replaced
+        .map(|(service, volume)| {
+            let advice = match &volume.after {
+                Successor::New(_) | Successor::Nothing => {
+                    "go back to the name before unless it shall begin anew, or copy the data first"
+                }
+                Successor::Present(_) | Successor::External(_) => {
+                    "make sure that it holds what the service shall find"
+                }
+            };
+            format!(
+                "service `{service}` on host `{host}` LOSES SIGHT OF ITS DATA: {volume}; {advice}"
+            )
+        })
+        .collect()
 }
 
 /// Containers of others that hold a name which a step must give to one of ours.

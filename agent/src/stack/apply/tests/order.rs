@@ -7,6 +7,33 @@ use crate::stack::engine::NetworkAttachment;
 use crate::stack::testing::Behaviour;
 
 #[tokio::test(start_paused = true)]
+async fn a_volume_of_another_name_is_mounted_and_the_one_before_stays() {
+    let host = StackHost::new();
+    host.apply(&testing::stack()).await.unwrap();
+    let mut stack = testing::stack();
+    "omni_new".clone_into(&mut stack.volumes[0].engine_name);
+    host.apply(&stack).await.unwrap();
+    let sidecar = host.engine.named("omni-omni-tailscale-1").unwrap();
+    assert_eq!(sidecar.volumes[0].name, "omni_new");
+    assert_eq!(host.observe().await.volumes, ["omni_new", "omni_state"]);
+    // And again: there is nothing to do.
+    host.engine.forget_calls();
+    host.apply(&stack).await.unwrap();
+    assert!(!host.changes().iter().any(|call| call.starts_with("create")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_of_another_name_is_joined() {
+    let host = StackHost::new();
+    host.apply(&testing::stack()).await.unwrap();
+    let mut stack = testing::stack();
+    "omni_other".clone_into(&mut stack.networks[0].engine_name);
+    host.apply(&stack).await.unwrap();
+    let sidecar = host.engine.named("omni-omni-tailscale-1").unwrap();
+    assert_eq!(sidecar.networks, ["omni_other"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stack_comes_up_in_dependency_order() {
     let host = StackHost::new();
     let done = host.apply(&testing::stack()).await.unwrap();

@@ -28,6 +28,20 @@ async fn what_agent_toml_does_not_allow_is_not_even_looked_at() {
     assert_eq!(host.engine.calls(), Vec::<String>::new());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_network_of_another_kind_is_refused_before_anything_is_stopped() {
+    let host = StackHost::new();
+    host.apply(&testing::stack()).await.unwrap();
+    host.engine.forget_calls();
+    let mut stack = with_newer_image("omni");
+    stack.networks[0].internal = true;
+    let failure = host.apply(&stack).await.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Permanent);
+    assert!(failure.message.contains("`omni_default`"), "{failure}");
+    assert!(failure.hint.is_some());
+    assert_eq!(host.changes(), Vec::<String>::new());
+}
+
 /// Somebody else's container.
 async fn foreign(host: &StackHost, name: &str) -> String {
     let reference = image("registry.example/omni", '1');

@@ -9,7 +9,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use super::{FakeEngine, by_digest, missing};
 use crate::stack::engine::{
     Activity, ContainerEvent, EngineError, ImageDetails, Images, LogOptions, LogPiece,
-    NetworkSpecification, Resources, VolumeSpecification,
+    NetworkDetails, NetworkSpecification, Resources, VolumeSpecification,
 };
 use crate::stack::labels;
 
@@ -103,7 +103,7 @@ impl Resources for FakeEngine {
         model
             .networks
             .entry(network.name.clone())
-            .or_insert_with(|| network.labels.clone());
+            .or_insert_with(|| network.clone());
         Ok(made)
     }
 
@@ -140,6 +140,20 @@ impl Resources for FakeEngine {
             .iter()
             .filter(|(_, labels)| labels.get(labels::PROJECT).map(String::as_str) == Some(project))
             .map(|(name, _)| name.clone())
+            .collect())
+    }
+
+    async fn project_networks(&self, project: &str) -> Result<Vec<NetworkDetails>, EngineError> {
+        let model = self.called(format!("networks {project}")).await?;
+        let ours = |network: &&NetworkSpecification| {
+            network.labels.get(labels::PROJECT).map(String::as_str) == Some(project)
+        };
+        let networks = model.networks.values().filter(ours);
+        Ok(networks
+            .map(|network| NetworkDetails {
+                name: network.name.clone(),
+                internal: network.internal,
+            })
             .collect())
     }
 }
