@@ -64,8 +64,40 @@ struct Context<'a> {
     profiles: &'a BTreeSet<String>,
 }
 
+/// A Compose file that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ComposeFile {
+    /// What it says. Images stay as they are written.
+    pub stack: v1::Stack,
+    tree: Node,
+}
+
+impl ComposeFile {
+    /// Where the services stand.
+    pub fn services(&self) -> &Location {
+        let services = self.tree.get("services");
+        services.map_or(&self.tree.location, |services| &services.location)
+    }
+
+    /// Where the first of `keys` that a service has stands; without any, the service itself.
+    pub fn place(&self, service: &str, keys: &[&str]) -> &Location {
+        let Some(service) = self.tree.get("services").and_then(|all| all.get(service)) else {
+            return self.services();
+        };
+        let mut found = keys.iter().filter_map(|key| service.get(key));
+        found
+            .next()
+            .map_or(&service.location, |node| &node.location)
+    }
+}
+
 /// Reads the stack of a Compose file. Images stay as they are written.
 pub fn resolve(files: &dyn Files, source: &Source) -> Result<v1::Stack, Problems> {
+    read(files, source).map(|file| file.stack)
+}
+
+/// Reads a Compose file.
+pub fn read(files: &dyn Files, source: &Source) -> Result<ComposeFile, Problems> {
     let name = source.file.display().to_string();
     let directory = source.file.parent().unwrap_or(Path::new(""));
     let text = files.read(&source.file).map_err(|error| {
@@ -95,7 +127,8 @@ pub fn resolve(files: &dyn Files, source: &Source) -> Result<v1::Stack, Problems
     };
     let stack = stack_name.and_then(|name| read_stack(&context, &tree, &name));
     let stack = report.conclude(stack)?;
-    check(&tree, stack)
+    let stack = check(&tree, stack)?;
+    Ok(ComposeFile { stack, tree })
 }
 
 fn read_variables(

@@ -1,13 +1,14 @@
 //! The stack: the built-in one, or the user's.
 
 use omni_scale_proto::id::ServiceName;
+use omni_scale_proto::stack::namespace_of;
 use omni_scale_proto::v1::{self, Logging, Network, RestartPolicy, Stack, Volume};
 
 use super::sidecar::API_PORT;
 use super::{omni, omni_dns_name, provider, sidecar};
 use crate::compose;
 use crate::deployment::{BuiltInStack, ComposeStack, Deployment, Files};
-use crate::document::{Location, Problems, Report};
+use crate::document::{Problems, Report};
 use crate::image::ImageReference;
 use crate::plan::DesiredStack;
 
@@ -93,9 +94,10 @@ pub(super) fn from_compose(
         env_file: compose.env_file.clone(),
         profiles: compose.profiles.clone(),
     };
-    let stack = compose::resolve(files, &source)?;
+    let file = compose::read(files, &source)?;
+    let stack = &file.stack;
     let report = Report::default();
-    let location = Location::start_of(&compose.file.display().to_string());
+    let location = file.services();
     let parts = [
         ("sidecar", Some(&compose.sidecar)),
         ("omni", Some(&compose.omni)),
@@ -109,7 +111,7 @@ pub(super) fn from_compose(
             .all(|service| service.name != name.as_str())
         {
             report.add(
-                &location,
+                location,
                 format!("no service is named `{name}`, as `omni.stack.{key}` says"),
             );
         }
@@ -118,12 +120,13 @@ pub(super) fn from_compose(
             .find(|(_, other)| *other == Some(*name))
         {
             report.add(
-                &location,
+                location,
                 format!("the service `{name}` cannot be both `omni.stack.{other}` and `omni.stack.{key}`"),
             );
         }
     }
-    let stack = report.conclude(Some(stack))?;
+    shares_namespace(&file, compose, &report);
+    let stack = report.conclude(Some(file.stack))?;
     Ok(DesiredStack {
         host: deployment.omni.host.clone(),
         stack,
@@ -133,4 +136,27 @@ pub(super) fn from_compose(
         dns_name: omni_dns_name(deployment).to_string(),
         health_url: compose.health_url.to_string(),
     })
+}
+
+/// Omni has no node of its own: without the sidecar's network namespace it is not on the tailnet,
+/// and the checks from inside of that namespace say nothing about it.
+fn shares_namespace(file: &compose::ComposeFile, compose: &ComposeStack, report: &Report) {
+    let (omni, sidecar) = (&compose.omni, &compose.sidecar);
+    let mut services = file.stack.services.iter();
+    let service = services.find(|service| service.name == omni.as_str());
+    let Some(service) = service.filter(|_| omni != sidecar) else {
+        return;
+    };
+    if namespace_of(service) == Some(sidecar.as_str()) {
+        return;
+    }
+    report.add_with_hint(
+        file.place(omni.as_str(), &["network_mode", "networks"]),
+        format!(
+            "the service `{omni}` is Omni and does not share the network namespace of its sidecar `{sidecar}`, so that it is not on the tailnet"
+        ),
+        format!(
+            "write `network_mode: service:{sidecar}`; `networks` and `ports` belong to `{sidecar}` then"
+        ),
+    );
 }

@@ -316,3 +316,33 @@ fn a_stack_of_ones_own_is_rendered_with_its_parts_and_secrets() {
         "{message}"
     );
 }
+
+#[test]
+fn an_omni_outside_of_its_sidecars_namespace_is_refused_where_it_stands() {
+    let text = include_str!("../deployment/fixtures/compose.yaml");
+    let message = |mode: &str| {
+        let compose = format!(
+            "name: own\nservices:\n  tailscale: {{image: t}}\n  omni:\n    image: o\n{mode}  provider: {{image: p, profiles: [provider]}}\n"
+        );
+        let files = BTreeMap::from([
+            ("stack/compose.yaml", compose.as_str()),
+            ("stack/omni.env", ""),
+        ]);
+        render(&files, &deployment(text)).map_err(|problems| problems.to_string())
+    };
+    assert!(message("    network_mode: service:tailscale\n").is_ok());
+    for (mode, place) in [
+        ("    network_mode: bridge\n", "stack/compose.yaml:6:19: "),
+        ("    networks: [default]\n", "stack/compose.yaml:6:15: "),
+        (
+            "    network_mode: service:provider\n",
+            "stack/compose.yaml:6:19: ",
+        ),
+        ("", "stack/compose.yaml:5:5: "),
+    ] {
+        let message = message(mode).unwrap_err();
+        assert!(message.starts_with(place), "{message}");
+        assert!(message.contains("the network namespace of its sidecar `tailscale`"));
+        assert!(message.contains("hint: write `network_mode: service:tailscale`"));
+    }
+}
