@@ -63,8 +63,9 @@ pub struct SecretListArguments {
 }
 
 const SET_EXAMPLES: &str = "\
-One line break at the end of the value is left out. On a terminal the value is asked for and not \
-shown.
+The line break at the end of a value of one line (a key, a token, a client secret) is left out; text \
+of several lines, such as PEM and OpenPGP keys, is kept as it is. On a terminal the value is asked \
+for and not shown.
 
 Examples:
   omni-scale secret set omni-host omni-client-secret < client-secret.txt

@@ -81,13 +81,8 @@ fn read_value(
     } else {
         context.read_input(VALUE_LIMIT + 2)?
     };
-    // What `echo` and editors add is not part of a value.
-    if value.last() == Some(&b'\n') {
-        value.pop();
-        if value.last() == Some(&b'\r') {
-            value.pop();
-        }
-    }
+    let length = without_line_break(&value).len();
+    value.truncate(length);
     if value.is_empty() {
         return refuse("the value is empty");
     }
@@ -95,6 +90,18 @@ fn read_value(
         return refuse("the value is longer than 64 KiB");
     }
     Ok(value)
+}
+
+/// What `echo` and editors add to a line of text is not part of the value: a client secret with a
+/// line break in it is another secret. Text of several lines (PEM, OpenPGP) and what is no text
+/// ends as it ends.
+fn without_line_break(value: &[u8]) -> &[u8] {
+    let Some(line) = value.strip_suffix(b"\n") else {
+        return value;
+    };
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let is_one_line = std::str::from_utf8(line).is_ok_and(|text| !text.contains(['\n', '\r']));
+    if is_one_line { line } else { value }
 }
 
 /// A name that the deployment does not use is probably a typing mistake.
@@ -359,4 +366,30 @@ fn secret_json(host: &HostName, secret: &v1::SecretStatus) -> serde_json::Value 
         "set_at_milliseconds": secret.set_at_milliseconds,
         "keyed_digest": secret.keyed_digest,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_loses_its_line_break_and_nothing_else_does() {
+        let cases: [(&[u8], &[u8]); 9] = [
+            (b"hunter2\n", b"hunter2"),
+            (b"hunter2\r\n", b"hunter2"),
+            (b"hunter2", b"hunter2"),
+            (b"hunter2 \n", b"hunter2 "),
+            (b"\n", b""),
+            (b"hunter2\n\n", b"hunter2\n\n"),
+            (
+                b"-----BEGIN X-----\nAA==\n-----END X-----\n",
+                b"-----BEGIN X-----\nAA==\n-----END X-----\n",
+            ),
+            (b"one\r\ntwo\r\n", b"one\r\ntwo\r\n"),
+            (b"\xff\n", b"\xff\n"),
+        ];
+        for (given, kept) in cases {
+            assert_eq!(without_line_break(given), kept, "{given:?}");
+        }
+    }
 }
