@@ -6,7 +6,8 @@ use std::os::unix::fs::{MetadataExt as _, chown};
 use anyhow::{Context as _, bail};
 use omni_scale_proto::role::HostRole;
 
-use super::{SetupArguments, tell};
+use super::arguments::SetupArguments;
+use super::tell;
 use crate::config::{Allowed, Paths, parse, render};
 use crate::files;
 use crate::unit::systemd::reload_and_restart;

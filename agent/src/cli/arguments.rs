@@ -1,0 +1,67 @@
+//! The command line, as it is typed. What the commands do is beside this file.
+//!
+//! It depends on nothing of the agent: `packaging/documents` makes the manual pages and completions
+//! from this very file, so that the shipped program does not carry what makes them.
+
+use clap::{Args, Parser, Subcommand};
+use omni_scale_proto::role::HostRole;
+
+/// Where things lie, at the end of the help and of the manual page.
+const FILES: &str = "\
+Files:
+  /etc/omni-scale/agent.toml       what any caller can ask of this host; read at the start
+  /var/lib/omni-scale              identity, ledger, secrets and records of the agent
+  /var/lib/omni-scale-artifacts    programs that were fetched or uploaded
+
+SIGHUP (`systemctl reload omni-scale-agent`) reads the identity again. `systemctl status \
+omni-scale-agent` says in one line what the agent is doing, `journalctl -u omni-scale-agent` what it \
+did.";
+
+/// What root or systemd typed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "omni-scale-agent",
+    version,
+    about = "The hands of omni-scale on this host",
+    long_about = "The hands of omni-scale on this host: it looks after the tsidp unit or the Omni stack, as the \
+                  coordinator asks it over the tailnet, and only within what /etc/omni-scale/agent.toml allows.\n\n\
+                  To bring a host into a deployment: `sudo omni-scale-agent setup --role ROLE`, then \
+                  `sudo omni-scale-agent token`, then `omni-scale enroll HOST --token …` on your own machine.",
+    after_long_help = FILES
+)]
+pub struct Arguments {
+    /// What to do. Absent: run the daemon.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon (what systemd does).
+    Run,
+    /// Write agent.toml for this host's roles. Root only.
+    Setup(SetupArguments),
+    /// Print a one-time token for `omni-scale enroll`. Root only. Good for one hour, five attempts and one use.
+    Token,
+}
+
+/// What this host is for, and what it allows beyond that.
+#[derive(Debug, Args)]
+pub struct SetupArguments {
+    /// What this agent looks after: `tsidp` or `omni`. May be given more than once.
+    #[arg(long = "role", required = true, value_name = "ROLE")]
+    pub roles: Vec<HostRole>,
+    /// Another repository that images may come from; `registry.example/name/*` allows all below.
+    #[arg(long = "allow-image-repository", value_name = "REPOSITORY")]
+    pub image_repositories: Vec<String>,
+    /// Another beginning of URLs that artifacts may come from.
+    #[arg(long = "allow-artifact-source", value_name = "URL")]
+    pub artifact_sources: Vec<String>,
+    /// Run only artifacts with this SHA-256 sum. May be given more than once.
+    #[arg(long = "allow-artifact-sha256", value_name = "SUM")]
+    pub artifact_sha256: Vec<String>,
+    /// Replace an agent.toml that is there already.
+    #[arg(long)]
+    pub force: bool,
+}
