@@ -52,3 +52,27 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use omni_scale_noise::{damaged_bytes, hold_against};
+
+    use super::*;
+
+    #[test]
+    fn noise_in_a_certificate_breaks_nothing() {
+        let names = [
+            "idp.tail.test".to_owned(),
+            "100.64.0.5".to_owned(),
+            "::1".to_owned(),
+        ];
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let der = made.cert.der().to_vec();
+        assert_eq!(describe(made.cert.der()).unwrap().names.len(), 3);
+        hold_against(
+            "certificates",
+            |dice| CertificateDer::from(damaged_bytes(dice, &der)),
+            |certificate| drop(describe(certificate)),
+        );
+    }
+}

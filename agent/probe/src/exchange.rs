@@ -106,3 +106,50 @@ async fn read(mut body: Incoming, answer: &mut Answer) -> Result<(), hyper::Erro
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use omni_scale_noise::{Dice, damaged_bytes, hold_against};
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+    use crate::expectation;
+    use crate::request::BodyExpectation;
+
+    const SAMPLES: [&[u8]; 4] = [
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 76\r\n\r\n\
+          {\"issuer\":\"https://idp.tail.test\",\"jwks_uri\":\"https://idp.tail.test/.well-known\"}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;x=y\r\n!!!\r\n0\r\nA: b\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 302 Found\r\nLocation: https://login.test/\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.0 503 Service Unavailable\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close\r\n\r\n<html>",
+    ];
+
+    #[test]
+    fn noise_in_an_answer_breaks_nothing() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let target = Target::parse("http://idp.tail.test/healthz").unwrap();
+        let make = |dice: &mut Dice| {
+            let sample = SAMPLES[dice.roll(SAMPLES.len())];
+            damaged_bytes(dice, sample)
+        };
+        hold_against("HTTP answers", make, |bytes| {
+            let answered = runtime.block_on(async {
+                let (ours, mut theirs) = tokio::io::duplex(4096);
+                let answering = async {
+                    // A client that has heard enough hangs up.
+                    let _ = theirs.write_all(bytes).await;
+                    let _ = theirs.shutdown().await;
+                };
+                tokio::join!(get(ours, &target), answering).0
+            });
+            let Ok(answer) = answered else { return };
+            let _ = expectation::status(&answer, 200);
+            let _ = expectation::body(&answer, &BodyExpectation::Empty);
+            if let Ok(document) = expectation::discovery(&answer) {
+                let _ = document.keys_of("https://idp.tail.test");
+            }
+        });
+    }
+}

@@ -60,6 +60,7 @@ impl ProbeInput {
 
 #[cfg(test)]
 mod tests {
+    use omni_scale_noise::{Dice, damaged_bytes, damaged_json, hold_against};
     use proptest::prelude::*;
 
     use super::*;
@@ -111,6 +112,33 @@ mod tests {
             error.to_string(),
             "request 2: `https` needs at least one root certificate, and none was given"
         );
+    }
+
+    #[test]
+    fn noise_in_a_request_breaks_nothing() {
+        let good: serde_json::Value = serde_json::from_str(GOOD).unwrap();
+        let discovery =
+            ProbeRequest::discovery("https://idp.tail.test:8443", "-----BEGIN CERTIFICATE-----");
+        let samples = [
+            serde_json::json!([good, good]),
+            good,
+            serde_json::to_value(discovery).unwrap(),
+        ];
+        let make = |dice: &mut Dice| {
+            let sample = &samples[dice.roll(samples.len())];
+            let document = damaged_json(dice, sample);
+            let bytes = serde_json::to_vec(&document).unwrap();
+            if dice.once_in(4) {
+                damaged_bytes(dice, &bytes)
+            } else {
+                bytes
+            }
+        };
+        hold_against("requests to the probe", make, |bytes| {
+            if let Ok(input) = ProbeInput::parse(bytes) {
+                assert!((1..=MOST_PROBES).contains(&input.requests().len()));
+            }
+        });
     }
 
     proptest! {

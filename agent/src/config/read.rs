@@ -291,6 +291,7 @@ fn distance(one: &str, other: &str) -> usize {
 mod tests {
     use super::*;
 
+    use omni_scale_noise::{Dice, damaged_text, hold_against, thrown};
     use proptest::prelude::*;
 
     fn refused(text: &str) -> String {
@@ -395,6 +396,64 @@ mod tests {
         ] {
             assert!(refused(text).contains(message), "{text}: {}", refused(text));
         }
+    }
+
+    #[test]
+    fn noise_in_a_configuration_is_told_with_its_place() {
+        const GOOD: &str = "roles = [\"tsidp\", \"proxmox\"]\n\n[policy]\n\
+            image_repositories = [\"ghcr.io/siderolabs/*\", 'registry.lab:5000/tailscale']\n\
+            bind_roots = [\"/srv/omni\"]\ndevices = [\"/dev/net/tun\"]\ncapabilities = [\"NET_ADMIN\"]\n\
+            artifact_sources = [\"https://github.com/tailscale/\"]\nartifact_sha256 = []\n\n[sockets]\n\
+            docker = \"/run/docker.sock\"\n";
+        let pieces = [
+            "",
+            " ",
+            "\n",
+            "\"",
+            "'",
+            "[",
+            "]",
+            "[[",
+            "{",
+            "}",
+            "=",
+            ".",
+            ",",
+            "#",
+            "\\",
+            "\\u0000",
+            "\"\"\"",
+            "1e999",
+            "0x",
+            "inf",
+            "true",
+            "1979-05-27",
+            "roles",
+            "policy.",
+            "tsidp",
+            "omni",
+            "/..",
+            "*",
+            "ü",
+            "\u{0}",
+        ];
+        assert!(parse(GOOD, Path::new("agent.toml")).is_ok());
+        let make = |dice: &mut Dice| {
+            if dice.once_in(8) {
+                thrown(dice, &pieces)
+            } else {
+                damaged_text(dice, GOOD, &pieces)
+            }
+        };
+        hold_against("agent.toml", make, |text| {
+            match parse(text, Path::new("agent.toml")) {
+                Ok(config) => {
+                    let both = [HostRole::Tsidp, HostRole::Omni];
+                    assert!(!both.iter().all(|role| config.roles.contains(role)));
+                }
+                Err(error) => assert!(error.to_string().starts_with("agent.toml:"), "{error}"),
+            }
+        });
     }
 
     proptest! {

@@ -44,6 +44,18 @@ struct OpenToken {
     attempts_left: u32,
 }
 
+impl OpenToken {
+    fn parse(contents: &[u8]) -> Option<Self> {
+        serde_json::from_slice(contents).ok()
+    }
+
+    fn secret(&self) -> Option<EnrollmentSecret> {
+        let secret = HEXLOWER.decode(self.secret.as_bytes()).map(Zeroizing::new);
+        let secret = <[u8; SECRET_LENGTH]>::try_from(secret.ok()?.as_slice()).ok()?;
+        Some(EnrollmentSecret::new(secret))
+    }
+}
+
 /// Where the open token lies.
 #[derive(Debug, Clone)]
 pub struct TokenFile {
@@ -88,12 +100,7 @@ impl TokenFile {
         let mut token = self.read(now_milliseconds)?;
         token.attempts_left -= 1;
         self.write(&token)?;
-        let secret = HEXLOWER.decode(token.secret.as_bytes()).map(Zeroizing::new);
-        secret
-            .ok()
-            .and_then(|secret| <[u8; SECRET_LENGTH]>::try_from(secret.as_slice()).ok())
-            .map(EnrollmentSecret::new)
-            .ok_or_else(|| self.damaged())
+        token.secret().ok_or_else(|| self.damaged())
     }
 
     /// Voids the token. Blocks.
@@ -105,7 +112,7 @@ impl TokenFile {
     fn read(&self, now_milliseconds: i64) -> Result<OpenToken, TokenError> {
         let contents = files::read(&self.path, 4096)?.map(Zeroizing::new);
         let contents = contents.ok_or(TokenError::None)?;
-        let token: OpenToken = serde_json::from_slice(&contents).map_err(|_| self.damaged())?;
+        let token = OpenToken::parse(&contents).ok_or_else(|| self.damaged())?;
         if token.not_after_milliseconds <= now_milliseconds {
             return Err(TokenError::Expired);
         }
@@ -125,5 +132,32 @@ impl TokenFile {
         TokenError::Damaged {
             path: self.path.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use omni_scale_noise::{Dice, damaged_bytes, damaged_json, hold_against};
+
+    use super::*;
+
+    #[test]
+    fn noise_in_the_file_is_no_token() {
+        let good = serde_json::json!({
+            "secret": "0123456789".repeat(4), "not_after_milliseconds": 1, "attempts_left": 5,
+        });
+        let make = |dice: &mut Dice| {
+            let file = serde_json::to_vec(&damaged_json(dice, &good)).unwrap();
+            if dice.once_in(4) {
+                damaged_bytes(dice, &file)
+            } else {
+                file
+            }
+        };
+        hold_against("open tokens", make, |file| {
+            if let Some(token) = OpenToken::parse(file) {
+                let _ = token.secret();
+            }
+        });
     }
 }

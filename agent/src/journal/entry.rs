@@ -104,6 +104,7 @@ fn presentable(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use omni_scale_noise::{Dice, damaged_bytes, damaged_json, hold_against};
     use proptest::prelude::*;
 
     fn lines(json: &str) -> Vec<LogLine> {
@@ -162,6 +163,37 @@ mod tests {
         let line = &lines(&json)[0].line;
         assert!(line.len() <= LONGEST + '…'.len_utf8());
         assert!(line.ends_with('…'));
+    }
+
+    #[test]
+    fn noise_in_an_entry_breaks_nothing() {
+        let samples = [
+            serde_json::json!({
+                "__CURSOR": "s=1;i=2", "__REALTIME_TIMESTAMP": "1700000000123456",
+                "MESSAGE": "tsidp server started\nsecond line", "_SYSTEMD_UNIT": "tsidp.service",
+            }),
+            serde_json::json!({"MESSAGE": [104, 105, 255], "UNIT": ["a", "tsidp.service"]}),
+            serde_json::json!({"MESSAGE": [[104, 105], null, "x"], "__REALTIME_TIMESTAMP": "-9223372036854775808"}),
+        ];
+        let make = |dice: &mut Dice| {
+            let sample = &samples[dice.roll(samples.len())];
+            let entry = damaged_json(dice, sample);
+            let line = serde_json::to_vec(&entry).unwrap();
+            if dice.once_in(4) {
+                damaged_bytes(dice, &line)
+            } else {
+                line
+            }
+        };
+        hold_against("journal entries", make, |line| {
+            let Some(entry) = Entry::parse(line) else {
+                return;
+            };
+            for line in entry.into_lines(ToOwned::to_owned) {
+                assert!(line.line.len() <= LONGEST + '…'.len_utf8());
+                assert!(!line.line.contains(|c: char| c.is_control() && c != '\t'));
+            }
+        });
     }
 
     proptest! {

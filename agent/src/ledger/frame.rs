@@ -147,6 +147,7 @@ fn sum(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    use omni_scale_noise::{Dice, damaged_bytes, hold_against};
     use proptest::prelude::*;
 
     fn file(payloads: &[Vec<u8>]) -> Vec<u8> {
@@ -159,6 +160,26 @@ mod tests {
 
     fn payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
         prop::collection::vec(prop::collection::vec(1_u8..=255, 0..60), 0..8)
+    }
+
+    #[test]
+    fn noise_in_the_file_never_makes_a_record() {
+        let records: Vec<Vec<u8>> = [
+            r#"{"lease_granted":{"epoch":1,"holder":"ada@desk","rollout":"one"}}"#,
+            r#"{"started":{"target":"stack/omni","generation":7}}"#,
+            "{}",
+            r#"{"finished":{"target":"stack/omni","summary":"recreated omni"}}"#,
+        ]
+        .map(|record| record.as_bytes().to_vec())
+        .into();
+        let good = file(&records);
+        let make = |dice: &mut Dice| damaged_bytes(dice, &good);
+        hold_against("ledgers", make, |bytes| {
+            let parsed = parse(bytes);
+            assert!(parsed.whole <= bytes.len());
+            let read: Vec<Vec<u8>> = parsed.payloads.iter().map(|one| one.to_vec()).collect();
+            assert!(records.starts_with(&read), "a record that nobody wrote");
+        });
     }
 
     proptest! {

@@ -40,13 +40,15 @@ fn line(
     activities: &[Activity],
     damage: Option<&str>,
 ) -> String {
-    let mut line = damage.map_or(String::new(), |damage| format!("DAMAGED: {damage}; "));
-    line.push_str(&match listening {
+    let mut line = match listening {
         Listening::WaitingForAddress => "waiting for a tailnet address".to_owned(),
         Listening::Failed { address, reason } => format!("cannot listen on {address}: {reason}"),
         Listening::On(address) if enrolled => format!("serving {address}"),
         Listening::On(address) => format!("not enrolled; serving only enrolment on {address}"),
-    });
+    };
+    if let Some(damage) = damage {
+        line = format!("DAMAGED: {damage}; {line}");
+    }
     for activity in activities {
         let short: String = activity.operation.as_str().chars().take(12).collect();
         // Writing to a String cannot fail.

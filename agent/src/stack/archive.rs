@@ -120,10 +120,41 @@ fn split(user: &str) -> (&str, Option<&str>) {
 mod tests {
     use std::io::Read as _;
 
+    use omni_scale_noise::{Dice, damaged_text, hold_against, thrown};
+
     use super::*;
 
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nomni:x:1000:1001::/:/bin/false\n";
     const GROUPS: &str = "root:x:0:\nkeys:x:77:omni\n";
+
+    #[test]
+    fn noise_in_an_image_breaks_nothing() {
+        let pieces = [
+            "",
+            ":",
+            "::",
+            "\n",
+            "0",
+            "-1",
+            "4294967296",
+            "root",
+            "omni",
+            "x",
+            "ü",
+            "\u{0}",
+        ];
+        let make = |dice: &mut Dice| {
+            (
+                thrown(dice, &pieces),
+                damaged_text(dice, PASSWD, &pieces),
+                damaged_text(dice, GROUPS, &pieces),
+            )
+        };
+        hold_against("users of images", make, |(user, passwd, groups)| {
+            let found = owner(user, passwd, groups);
+            assert!(!is_numeric(user) || found == owner(user, "", ""));
+        });
+    }
 
     #[test]
     fn users_are_found_by_number_and_by_name() {

@@ -118,6 +118,7 @@ fn milliseconds(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use omni_scale_noise::{Dice, damaged_bytes, damaged_json, hold_against};
     use proptest::prelude::*;
 
     #[test]
@@ -151,6 +152,30 @@ mod tests {
     fn a_state_of_tomorrow_is_unknown() {
         let status = NodeStatus::parse(br#"{"BackendState":"Levitating"}"#).unwrap();
         assert_eq!(status.state, TailnetState::Unknown);
+    }
+
+    #[test]
+    fn noise_in_a_document_breaks_nothing() {
+        let sample = serde_json::json!({
+            "Version": "1.102.3", "TUN": true, "BackendState": "Running",
+            "TailscaleIPs": ["fd7a::1", "100.64.0.3"],
+            "Self": {"ID": "n1", "HostName": "omni", "DNSName": "omni.tail.test.",
+                     "KeyExpiry": "2027-01-01T00:00:00Z"},
+            "Health": ["a"], "CertDomains": ["omni.tail.test"], "Peer": {},
+        });
+        let make = |dice: &mut Dice| {
+            let document = serde_json::to_vec(&damaged_json(dice, &sample)).unwrap();
+            if dice.once_in(4) {
+                damaged_bytes(dice, &document)
+            } else {
+                document
+            }
+        };
+        hold_against("LocalAPI documents", make, |document| {
+            if let Ok(status) = NodeStatus::parse(document) {
+                assert!(!status.dns_name.ends_with('.'));
+            }
+        });
     }
 
     proptest! {

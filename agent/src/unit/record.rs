@@ -186,7 +186,33 @@ fn decode(path: &Path, contents: &[u8]) -> Result<UnitRecord, RecordError> {
 
 #[cfg(test)]
 mod tests {
+    use omni_scale_noise::{Dice, damaged_bytes, damaged_json, hold_against};
+
     use super::*;
+
+    #[test]
+    fn noise_in_the_record_is_damage() {
+        let good = serde_json::to_value(UnitRecord {
+            applied: Some(UnitConfiguration::default()),
+            node: Some(KnownNode {
+                since_milliseconds: 1,
+            }),
+            pending: Some(Pending::Prepared { invocation: None }),
+            ..UnitRecord::default()
+        })
+        .unwrap();
+        let make = |dice: &mut Dice| {
+            let record = serde_json::to_vec(&damaged_json(dice, &good)).unwrap();
+            if dice.once_in(4) {
+                damaged_bytes(dice, &record)
+            } else {
+                record
+            }
+        };
+        hold_against("records of the unit", make, |record| {
+            let _ = decode(Path::new("record.json"), record);
+        });
+    }
 
     #[test]
     fn what_is_remembered_survives_a_restart() {

@@ -78,6 +78,7 @@ impl HostsFile {
 
 #[cfg(test)]
 mod tests {
+    use omni_scale_noise::{Dice, damaged_text, hold_against};
     use proptest::prelude::*;
 
     use super::*;
@@ -120,6 +121,32 @@ mod tests {
             1
         );
         assert!(hosts.addresses(&Name::parse("other").unwrap()).is_empty());
+    }
+
+    #[test]
+    fn noise_in_the_files_breaks_nothing() {
+        const FILE: &str = "# by tailscale\nnameserver 100.100.100.100 # quad\nsearch tail.test a.b\n\
+             options ndots:0\nnameserver fe80::1%eth0\n127.0.0.1\tlocalhost idp.tail.test # x\n::1 a\n";
+        let pieces = [
+            "",
+            " ",
+            "\t",
+            "\n",
+            "#",
+            ";",
+            ".",
+            "..",
+            "nameserver ",
+            "search ",
+            "::1 ",
+            "ü",
+            "\u{0}",
+        ];
+        let make = |dice: &mut Dice| damaged_text(dice, FILE, &pieces);
+        hold_against("resolv.conf and hosts", make, |text| {
+            assert!(ResolvConf::parse(text).nameservers.len() <= MOST_NAMESERVERS);
+            let _ = HostsFile::parse(text).addresses(&Name::parse("localhost").unwrap());
+        });
     }
 
     proptest! {

@@ -213,6 +213,7 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use omni_scale_noise::{Dice, damaged_bytes, hold_against};
     use proptest::prelude::*;
 
     use super::*;
@@ -335,6 +336,48 @@ mod tests {
                 Err(MessageError::Malformed)
             );
         }
+    }
+
+    #[test]
+    fn noise_in_an_answer_breaks_nothing() {
+        let (idp, alias) = (name("idp.tail.test"), name("real.tail.test"));
+        let six = Ipv6Addr::LOCALHOST.octets();
+        let long = [(POINTER, 1, &[100, 64, 0, 5][..]); 12];
+        let samples = [
+            answer(0x8180, &idp, Kind::A, &long),
+            answer(
+                0x8180,
+                &idp,
+                Kind::A,
+                &[
+                    (POINTER, 5, alias.wire()),
+                    (alias.wire(), 1, &[1, 2, 3, 4]),
+                    (&[0xc0, 31], 1, &[4, 3, 2, 1]),
+                    (POINTER, 5, &[3, b'a', b'b', b'c', 0xc0, 16]),
+                ],
+            ),
+            answer(
+                0x8180,
+                &idp,
+                Kind::Aaaa,
+                &[(POINTER, 28, &six), (POINTER, 16, b"\x03txt")],
+            ),
+            answer(0x8183, &idp, Kind::A, &[]),
+        ];
+        let make = |dice: &mut Dice| {
+            let sample = &samples[dice.roll(samples.len())];
+            let mut bytes = damaged_bytes(dice, sample);
+            // Most of the damage shall be to an answer, not to whose it is.
+            if bytes.len() > 12 && !dice.once_in(8) {
+                bytes[..4].copy_from_slice(&[0, 7, 0x81, 0x80]);
+            }
+            bytes
+        };
+        hold_against("DNS answers", make, |bytes| {
+            for kind in [Kind::A, Kind::Aaaa] {
+                let _ = reply(bytes, 7, &idp, kind);
+            }
+        });
     }
 
     proptest! {

@@ -64,6 +64,7 @@ fn push_word(line: &mut String, word: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use omni_scale_noise::{Dice, hold_against, noise, thrown};
     use proptest::prelude::*;
 
     /// systemd's reading of the value of one line, when it begins with a double quote.
@@ -155,6 +156,34 @@ mod tests {
             argument_line(&arguments).unwrap(),
             "-hostname=tsidp -port 443"
         );
+    }
+
+    #[test]
+    fn noise_in_an_argument_arrives_or_is_refused() {
+        let pieces = [
+            "\"", "'", "\\", "`", "$", "${A}", "$(", " ", "\t", "\n", "%", "#", ";", "=", "-x",
+            "ü", "\u{a0}",
+        ];
+        let make = |dice: &mut Dice| {
+            let argument = |dice: &mut Dice| {
+                if dice.once_in(4) {
+                    noise(dice)
+                } else {
+                    thrown(dice, &pieces)
+                }
+            };
+            (0..dice.roll(4))
+                .map(|_| argument(dice))
+                .collect::<Vec<_>>()
+        };
+        hold_against("arguments for systemd", make, |arguments| {
+            let Ok(line) = argument_line(arguments) else {
+                assert!(arguments.iter().any(|one| one.contains(char::is_control)));
+                return;
+            };
+            let line = assignment("TSIDP_ARGS", &line).unwrap();
+            assert_eq!(split(&read_value(&line)), *arguments);
+        });
     }
 
     proptest! {

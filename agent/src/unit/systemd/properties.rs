@@ -147,6 +147,8 @@ fn long(properties: &Properties, property: &'static str) -> Result<u64, InvalidP
 
 #[cfg(test)]
 mod tests {
+    use omni_scale_noise::{Dice, hold_against, noise};
+
     use super::*;
 
     fn unit() -> Properties {
@@ -176,6 +178,59 @@ mod tests {
         assert_eq!(state.active_since_milliseconds, 1_700_000_000_123);
         assert_eq!(state.invocation.unwrap().to_string(), "07".repeat(16));
         assert_eq!(state.failed_condition, None);
+    }
+
+    #[test]
+    fn noise_in_the_properties_is_an_error_or_a_state() {
+        let service: [(&str, Variant<'_>); 4] = [
+            ("Result", "success".into()),
+            ("NRestarts", Variant::U32(1)),
+            ("ExecMainStatus", Variant::I32(-1)),
+            ("MainPID", Variant::U32(7)),
+        ];
+        let names: Vec<String> = unit()
+            .into_keys()
+            .chain(service.iter().map(|(name, _)| (*name).to_owned()))
+            .chain(["Conditions".to_owned()])
+            .collect();
+        let make = |dice: &mut Dice| {
+            let mut unit = unit();
+            for (name, value) in &service {
+                set(&mut unit, name, value);
+            }
+            for _ in 0..=dice.roll(3) {
+                let name = &names[dice.roll(names.len())];
+                if dice.once_in(8) {
+                    unit.remove(name);
+                } else {
+                    set(&mut unit, name, &variant(dice));
+                }
+            }
+            unit
+        };
+        hold_against("systemd's properties", make, |unit| {
+            if let Ok(state) = read(unit, Some(unit)) {
+                assert!(state.active_since_milliseconds >= 0);
+                assert!(!state.summary().is_empty());
+            }
+        });
+    }
+
+    /// A value of any kind.
+    fn variant(dice: &mut Dice) -> Variant<'static> {
+        let number = dice.bits();
+        let text = noise(dice).replace('\0', "");
+        match dice.roll(9) {
+            0 => Variant::U64(number),
+            1 => Variant::U32(u32::try_from(number >> 32).unwrap_or_default()),
+            2 => Variant::I32(i32::MIN),
+            3 => Variant::Bool(dice.once_in(2)),
+            4 => Variant::from(vec![7_u8; dice.roll(20)]),
+            5 => Variant::from(vec![(text, false, true, "/x".to_owned(), -1_i32)]),
+            6 => Variant::from(vec![text]),
+            7 => Variant::U64(u64::MAX),
+            _ => Variant::from(text),
+        }
     }
 
     #[test]
