@@ -4,11 +4,15 @@
 //! may be told is a name, a time and a keyed digest. Reads come from memory, writes are on the disk before they are
 //! acknowledged. Does not decide who may write: mutations of secrets go through [`crate::operation`].
 
+mod digest;
+mod error;
 mod mask;
 pub mod open_pgp;
 mod record;
 mod store;
 mod value;
 
-pub use store::{SecretError, SecretRecord, Secrets};
+pub use error::SecretError;
+pub use record::SecretRecord;
+pub use store::Secrets;
 pub use value::SecretValue;

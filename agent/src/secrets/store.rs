@@ -4,24 +4,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use data_encoding::HEXLOWER;
-use hmac::{Hmac, Mac as _};
 use omni_scale_proto::id::SecretName;
-use omni_scale_proto::v1;
-use rand::RngCore as _;
 use zeroize::Zeroizing;
 
 use super::SecretValue;
+use super::digest::DigestKey;
+use super::error::{LARGEST, MOST, SecretError, check_size};
 use super::mask::Mask;
-use super::record::{self, Header};
+use super::record::{self, Header, SecretRecord};
 use crate::clock;
-use crate::error::{Classified, Kind};
 use crate::files::{self, FileError};
 
-/// The largest value, in bytes.
-const LARGEST: usize = 64 * 1024;
-/// The most secrets on one host.
-const MOST: usize = 256;
 /// How an armored private OpenPGP key begins.
 const PRIVATE_KEY_ARMOR: &[u8] = b"-----BEGIN PGP PRIVATE KEY BLOCK-----";
 /// The file with the key of the keyed digests. No secret can have this name.
@@ -29,85 +22,10 @@ const KEY_FILE: &str = ".digest-key";
 /// The ending of the file of a value whose export is not confirmed yet. No secret's name has a dot.
 const CANDIDATE: &str = ".candidate";
 
-/// What was wrong with a secret, or with the store.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    /// The disk did not do what it should.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// A file in the store is none of ours.
-    #[error("`{}` is damaged", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// How.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// Empty, or larger than a secret may be.
-    #[error("the value of secret `{name}` has {size} bytes; 1 to {LARGEST} are allowed")]
-    Size {
-        /// Whose value.
-        name: SecretName,
-        /// Its bytes.
-        size: usize,
-    },
-    /// Too many names.
-    #[error("this host keeps {MOST} secrets already")]
-    Full,
-    /// There is no candidate with this digest.
-    #[error("secret `{name}` has no candidate with digest `{digest}`")]
-    NoCandidate {
-        /// Whose candidate.
-        name: SecretName,
-        /// The digest that was asked for.
-        digest: String,
-    },
-}
-
-impl Classified for SecretError {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::File(_) => Kind::Fault,
-            Self::Damaged { .. } => Kind::Damaged,
-            Self::Size { .. } => Kind::Invalid,
-            Self::Full => Kind::Exhausted,
-            Self::NoCandidate { .. } => Kind::Stale,
-        }
-    }
-}
-
-/// What may be told of a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SecretRecord {
-    /// Its name.
-    pub name: SecretName,
-    /// Milliseconds since the Unix epoch.
-    pub set_at_milliseconds: i64,
-    /// HMAC-SHA-256 under a key of this host, lower-case hex. Differs between names.
-    pub keyed_digest: String,
-    /// The value was for one use, and is gone.
-    pub consumed: bool,
-    /// The value waits for the confirmation that its export is in safe keeping.
-    pub candidate: bool,
-}
-
-impl From<SecretRecord> for v1::SecretStatus {
-    fn from(record: SecretRecord) -> Self {
-        Self {
-            name: record.name.into(),
-            set_at_milliseconds: record.set_at_milliseconds,
-            keyed_digest: record.keyed_digest,
-            consumed: record.consumed,
-            candidate: record.candidate,
-        }
-    }
-}
-
 /// The secrets of this host.
 pub struct Secrets {
     directory: PathBuf,
-    key: Zeroizing<Vec<u8>>,
+    key: DigestKey,
     held: Mutex<Held>,
 }
 
@@ -122,7 +40,7 @@ impl Secrets {
     /// Reads the store, and makes it when it is not there. Blocks.
     pub fn open(directory: &Path) -> Result<Self, SecretError> {
         files::create_directory(directory, 0o700)?;
-        let key = digest_key(&directory.join(KEY_FILE))?;
+        let key = DigestKey::open(&directory.join(KEY_FILE))?;
         let mut held = Held::default();
         let entries = std::fs::read_dir(directory).map_err(FileError::new("list", directory))?;
         for entry in entries {
@@ -136,12 +54,15 @@ impl Secrets {
                 None => (file_name, false),
             };
             let path = entry.path();
-            let name = name.parse().map_err(|source| damaged(&path, source))?;
+            let name = name
+                .parse()
+                .map_err(|source| SecretError::damaged(&path, source))?;
             let limit = u64::try_from(LARGEST + 4096).unwrap_or(u64::MAX);
             let Some(contents) = files::read(&path, limit)?.map(Zeroizing::new) else {
                 continue;
             };
-            let decoded = record::decode(&contents).map_err(|source| damaged(&path, source))?;
+            let decoded =
+                record::decode(&contents).map_err(|source| SecretError::damaged(&path, source))?;
             let side = if candidate {
                 &mut held.candidates
             } else {
@@ -197,7 +118,7 @@ impl Secrets {
     /// Sets a secret. The same value again keeps its time. Blocks until it is on the disk.
     pub fn put(&self, name: &SecretName, value: &SecretValue) -> Result<SecretRecord, SecretError> {
         check_size(name, value)?;
-        let digest = self.digest(name, value);
+        let digest = self.key.digest(name, value);
         let mut held = self.held();
         if let Some((header, _)) = held.current.get(name)
             && header.keyed_digest == digest
@@ -241,7 +162,7 @@ impl Secrets {
         value: &SecretValue,
     ) -> Result<SecretRecord, SecretError> {
         check_size(name, value)?;
-        let header = Header::new(clock::now_milliseconds(), self.digest(name, value));
+        let header = Header::new(clock::now_milliseconds(), self.key.digest(name, value));
         let mut held = self.held();
         held.check_room(name)?;
         self.write(&format!("{name}{CANDIDATE}"), &header, value.expose())?;
@@ -320,15 +241,6 @@ impl Secrets {
         tracing::warn!(secret = %name, file = kept, "kept the private key that is replaced");
         self.write(&kept, header, value.expose())
     }
-
-    fn digest(&self, name: &SecretName, value: &SecretValue) -> String {
-        let mut mac =
-            Hmac::<sha2::Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
-        mac.update(name.as_str().as_bytes());
-        mac.update(b"\0");
-        mac.update(value.expose());
-        HEXLOWER.encode(&mac.finalize().into_bytes())
-    }
 }
 
 impl std::fmt::Debug for Secrets {
@@ -357,15 +269,6 @@ impl Held {
     }
 }
 
-fn check_size(name: &SecretName, value: &SecretValue) -> Result<(), SecretError> {
-    let size = value.expose().len();
-    if (1..=LARGEST).contains(&size) {
-        return Ok(());
-    }
-    let name = name.clone();
-    Err(SecretError::Size { name, size })
-}
-
 fn tell(name: &SecretName, header: &Header, candidate: bool) -> SecretRecord {
     SecretRecord {
         name: name.clone(),
@@ -376,144 +279,5 @@ fn tell(name: &SecretName, header: &Header, candidate: bool) -> SecretRecord {
     }
 }
 
-fn damaged(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> SecretError {
-    SecretError::Damaged {
-        path: path.to_owned(),
-        source: Box::new(source),
-    }
-}
-
-fn digest_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
-    if let Some(key) = files::read(path, 32)?.filter(|key| key.len() == 32) {
-        return Ok(Zeroizing::new(key));
-    }
-    let mut key = Zeroizing::new(vec![0; 32]);
-    rand::rngs::OsRng.fill_bytes(&mut key);
-    files::write_atomically(path, &key, 0o600)?;
-    Ok(key)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    use std::os::unix::fs::PermissionsExt as _;
-
-    fn value(text: &str) -> SecretValue {
-        SecretValue::new(text.as_bytes().to_vec())
-    }
-
-    fn name(text: &str) -> SecretName {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn a_secret_survives_a_restart() {
-        let directory = tempfile::tempdir().unwrap();
-        let put = {
-            let secrets = Secrets::open(directory.path()).unwrap();
-            secrets.put(&name("client"), &value("hunter2\n")).unwrap()
-        };
-        let secrets = Secrets::open(directory.path()).unwrap();
-        assert_eq!(secrets.get(&name("client")).unwrap().expose(), b"hunter2\n");
-        assert_eq!(secrets.record(&name("client")), Some(put));
-        let file = std::fs::metadata(directory.path().join("client")).unwrap();
-        assert_eq!(file.permissions().mode() & 0o777, 0o600);
-    }
-
-    #[test]
-    fn the_same_value_again_changes_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        let secrets = Secrets::open(directory.path()).unwrap();
-        let first = secrets.put(&name("client"), &value("hunter2")).unwrap();
-        assert_eq!(
-            secrets.put(&name("client"), &value("hunter2")).unwrap(),
-            first
-        );
-        let other = secrets.put(&name("client"), &value("hunter3")).unwrap();
-        assert_ne!(other.keyed_digest, first.keyed_digest);
-        let elsewhere = secrets.put(&name("other"), &value("hunter3")).unwrap();
-        assert_ne!(elsewhere.keyed_digest, other.keyed_digest);
-    }
-
-    #[test]
-    fn a_consumed_value_is_gone_and_its_record_stays() {
-        let directory = tempfile::tempdir().unwrap();
-        let secrets = Secrets::open(directory.path()).unwrap();
-        let put = secrets
-            .put(&name("auth-key"), &value("tskey-auth-1"))
-            .unwrap();
-        secrets.consume(&name("auth-key")).unwrap();
-        secrets.consume(&name("never-set")).unwrap();
-        assert!(secrets.get(&name("auth-key")).is_none());
-        let on_disk = std::fs::read(directory.path().join("auth-key")).unwrap();
-        assert!(!String::from_utf8_lossy(&on_disk).contains("tskey"));
-        let secrets = Secrets::open(directory.path()).unwrap();
-        let record = secrets.record(&name("auth-key")).unwrap();
-        assert!(record.consumed);
-        assert_eq!(record.keyed_digest, put.keyed_digest);
-    }
-
-    #[test]
-    fn a_candidate_becomes_current_only_by_its_digest() {
-        let directory = tempfile::tempdir().unwrap();
-        let secrets = Secrets::open(directory.path()).unwrap();
-        let candidate = secrets
-            .put_candidate(&name("key"), &value("made here"))
-            .unwrap();
-        assert!(candidate.candidate);
-        assert!(secrets.get(&name("key")).is_none());
-        let wrong = secrets.confirm_candidate(&name("key"), "00").unwrap_err();
-        assert!(matches!(wrong, SecretError::NoCandidate { .. }));
-        let secrets = Secrets::open(directory.path()).unwrap();
-        for _ in 0..2 {
-            let digest = &candidate.keyed_digest;
-            let confirmed = secrets.confirm_candidate(&name("key"), digest).unwrap();
-            assert!(!confirmed.candidate);
-        }
-        assert_eq!(secrets.get(&name("key")).unwrap().expose(), b"made here");
-        assert_eq!(secrets.list().len(), 1);
-    }
-
-    #[test]
-    fn a_private_key_that_is_replaced_stays_on_the_host() {
-        let directory = tempfile::tempdir().unwrap();
-        let secrets = Secrets::open(directory.path()).unwrap();
-        let key = |body: &str| value(&format!("-----BEGIN PGP PRIVATE KEY BLOCK-----\n{body}"));
-        let first = secrets.put(&name("key"), &key("one")).unwrap();
-        secrets.put(&name("key"), &key("two")).unwrap();
-        let kept = format!(".replaced-key-{}", &first.keyed_digest[..16]);
-        let contents = std::fs::read(directory.path().join(kept)).unwrap();
-        assert!(contents.ends_with(b"one"));
-        assert_eq!(Secrets::open(directory.path()).unwrap().list().len(), 1);
-    }
-
-    #[test]
-    fn values_outside_the_bounds_are_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let secrets = Secrets::open(directory.path()).unwrap();
-        for text in [String::new(), "x".repeat(LARGEST + 1)] {
-            let refused = secrets.put(&name("big"), &value(&text)).unwrap_err();
-            assert!(matches!(refused, SecretError::Size { .. }));
-        }
-    }
-
-    #[test]
-    fn a_damaged_file_is_named() {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(directory.path()).unwrap();
-        files::write_atomically(&directory.path().join("client"), b"hunter2", 0o600).unwrap();
-        let error = Secrets::open(directory.path()).unwrap_err();
-        assert!(error.to_string().contains("client` is damaged"), "{error}");
-    }
-
-    #[test]
-    fn nothing_prints_a_value() {
-        let directory = tempfile::tempdir().unwrap();
-        let secrets = Secrets::open(directory.path()).unwrap();
-        secrets.put(&name("client"), &value("hunter2")).unwrap();
-        let printed = format!("{secrets:?} {:?}", secrets.get(&name("client")));
-        assert!(!printed.contains("hunter2"));
-        assert_eq!(secrets.mask("it is hunter2"), "it is [secret client]");
-    }
-}
+mod tests;
