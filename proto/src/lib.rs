@@ -10,6 +10,7 @@ pub mod effect;
 pub mod enrollment;
 pub mod id;
 pub mod lease;
+pub mod machine;
 pub mod operation;
 pub mod role;
 pub mod stack;
@@ -51,6 +52,14 @@ pub mod v1 {
             formatter
                 .debug_struct("GenerateSecretResponse")
                 .field("secret", &self.secret)
+                .finish_non_exhaustive()
+        }
+    }
+
+    impl fmt::Debug for RevealEnrollmentSecretResponse {
+        fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter
+                .debug_struct("RevealEnrollmentSecretResponse")
                 .finish_non_exhaustive()
         }
     }

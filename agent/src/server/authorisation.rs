@@ -114,6 +114,34 @@ pub const TABLE: &[(&str, Requirement)] = &[
         "/omni_scale.v1.StackService/ReadLogs",
         AtLeast(Role::Operator),
     ),
+    (
+        "/omni_scale.v1.MachineService/ObserveMachines",
+        AtLeast(Role::Viewer),
+    ),
+    (
+        "/omni_scale.v1.MachineService/ApplyMachine",
+        AtLeast(Role::Operator),
+    ),
+    (
+        "/omni_scale.v1.MachineService/ControlMachine",
+        AtLeast(Role::Operator),
+    ),
+    (
+        "/omni_scale.v1.MachineService/DeleteMachine",
+        AtLeast(Role::Admin),
+    ),
+    (
+        "/omni_scale.v1.MachineService/WatchMachines",
+        AtLeast(Role::Viewer),
+    ),
+    (
+        "/omni_scale.v1.MachineService/RevealEnrollmentSecret",
+        AtLeast(Role::Admin),
+    ),
+    (
+        "/omni_scale.v1.MachineService/FinishFirstBoot",
+        AtLeast(Role::Operator),
+    ),
     ("/grpc.health.v1.Health/Check", AtLeast(Role::Viewer)),
     ("/grpc.health.v1.Health/Watch", AtLeast(Role::Viewer)),
     (

@@ -4,19 +4,21 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "omni_scale/v1/check.proto",
     "omni_scale/v1/host.proto",
+    "omni_scale/v1/machine.proto",
     "omni_scale/v1/operation.proto",
     "omni_scale/v1/stack.proto",
     "omni_scale/v1/unit.proto",
 ];
 
 /// Messages that carry secret values: their `Debug` is written by hand, without the values.
-const SECRET_MESSAGES: [&str; 3] = [
+const SECRET_MESSAGES: [&str; 4] = [
     ".omni_scale.v1.PutSecretRequest",
     ".omni_scale.v1.GenerateSecretResponse",
     ".omni_scale.v1.PutArtifactRequest",
+    ".omni_scale.v1.RevealEnrollmentSecretResponse",
 ];
 
 /// Where the generated code lies in the repository.
