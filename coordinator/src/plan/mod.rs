@@ -11,6 +11,7 @@ mod document;
 #[cfg(any(test, feature = "testing"))]
 pub mod examples;
 mod observed;
+mod placement;
 mod refusal;
 #[cfg(test)]
 mod scenarios;
@@ -22,5 +23,6 @@ pub use desired::{Desired, DesiredHost, DesiredIdentity, DesiredSecret, DesiredS
 pub use display::{Detail, Line, LineKind, lines};
 pub use document::{PLAN_FORMAT, Plan, PlanFileError};
 pub use observed::{HostFacts, HostObservation, HostScope, Observed, Scope, StackScope};
+pub use placement::{Group, Machine, NoPlace, Node, Placement, place};
 pub use refusal::{DesiredError, PlanError, PlanRefusal};
 pub use step::{Change, GateCheck, PlannedWave, Recovery, SecretState, Step, StepId, UsedSecret};
