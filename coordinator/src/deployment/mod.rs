@@ -9,9 +9,11 @@
 
 mod files;
 mod identity;
+mod machines;
 mod model;
 mod omni;
 mod provider;
+mod proxmox;
 mod read;
 mod secret;
 mod template;
@@ -24,15 +26,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use files::{Disk, Files};
+pub(crate) use machines::names as machine_names;
 pub use model::{
-    Artifact, BuiltInStack, Client, ComposeStack, Deployment, Eula, Host, Identity,
-    MachineApiCertificate, Omni, OmniStack, Provider, ProviderConfiguration, ProxmoxApi, Sidecar,
-    Tailnet, Tsidp,
+    Artifact, BuiltInStack, Client, ComposeStack, Deployment, Eula, Host, HostMachine, Identity,
+    MachineApiCertificate, MachineDisk, MachineGroup, MachineImage, MachineKind, MachineNetwork,
+    Omni, OmniStack, PackageFile, PackageRepository, Provider, ProviderConfiguration, Proxmox,
+    ProxmoxApi, ProxmoxTrust, Sidecar, StaticAddress, Tailnet, Tsidp,
 };
 pub use read::read;
 pub use template::{TemplateValues, template};
 pub use values::{
-    DnsName, EmailAddress, HttpUrl, InvalidValue, Issuer, LanAddress, NodeName, OmniVersion,
+    DnsName, EmailAddress, HttpUrl, HypervisorWord, InvalidValue, Issuer, LanAddress, NodeName,
+    OmniVersion, Size, SubnetAddress,
 };
 
 use crate::document::Problems;

@@ -1,6 +1,8 @@
 //! What a checked deployment is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use omni_scale_proto::id::{DeploymentId, HostName, SecretName, ServiceName, Sha256};
@@ -23,8 +25,166 @@ pub struct Deployment {
     pub identity: Identity,
     /// Omni and what it needs beside it.
     pub omni: Omni,
+    /// Where machines are made. Absent: omni-scale makes none.
+    pub proxmox: Option<Proxmox>,
+    /// The machines to make, by the name of their group.
+    pub machines: BTreeMap<NodeName, MachineGroup>,
     /// What is allowed, and should be known. One sentence each.
     pub warnings: Vec<String>,
+}
+
+/// A Proxmox VE cluster on which an agent makes machines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxmox {
+    /// The host whose agent reaches it.
+    pub host: HostName,
+    /// `https://NAME:PORT`, without a path.
+    pub url: HttpUrl,
+    /// `user@realm!token`.
+    pub token_id: String,
+    /// The token's secret.
+    pub token_secret: SecretName,
+    /// How its certificate is known.
+    pub trust: ProxmoxTrust,
+    /// VMIDs that machines may get.
+    pub vmids: RangeInclusive<u32>,
+    /// Storage of disks, where a machine names no other.
+    pub storage: String,
+    /// Storage of images and of what machines are first booted with.
+    pub image_storage: String,
+    /// Bridge, where a machine names no other.
+    pub bridge: String,
+    /// Name servers of the machines, which know the names of this site. Not empty.
+    pub nameservers: Vec<IpAddr>,
+    /// Search domain of the machines.
+    pub search: DnsName,
+}
+
+/// How the certificate of Proxmox VE is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProxmoxTrust {
+    /// It is one of these, by the SHA-256 over the certificate.
+    Pins(Vec<Sha256>),
+    /// An authority of these PEM certificates, or one that the agent's host trusts, signed it.
+    Authorities(String),
+}
+
+/// Machines that are alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineGroup {
+    /// How many. 1 to 100.
+    pub count: u32,
+    /// What they are for.
+    pub kind: MachineKind,
+    /// 1 to 512.
+    pub cores: u32,
+    /// Mebibytes.
+    pub memory_mebibytes: u32,
+    /// Proxmox's word for the processor that they see.
+    pub cpu: String,
+    /// The first one is booted from. Not empty.
+    pub disks: Vec<MachineDisk>,
+    /// Not empty.
+    pub networks: Vec<MachineNetwork>,
+    /// What they are made from.
+    pub image: MachineImage,
+    /// Nodes that they may be on. Empty: all.
+    pub nodes: BTreeSet<String>,
+}
+
+/// What machines are for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MachineKind {
+    /// A host of this deployment, of the group's name.
+    Host(HostMachine),
+    /// They join Omni.
+    Talos {
+        /// Omni's join document.
+        join: SecretName,
+        /// Two of them on one node defeat their purpose.
+        control_plane: bool,
+    },
+}
+
+/// How a machine becomes a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostMachine {
+    /// A key for its first login to the tailnet, on the host of the proxmox agent.
+    pub auth_key: SecretName,
+    /// Its address and its gateway. Absent: DHCP.
+    pub address: Option<StaticAddress>,
+    /// Repositories of packages, each with the key that signs it.
+    pub repositories: Vec<PackageRepository>,
+    /// Names of packages to install from its repositories.
+    pub packages: Vec<String>,
+    /// Packages by address and sum.
+    pub files: Vec<PackageFile>,
+    /// SSH keys that may log in as `root`. Empty: nobody may.
+    pub ssh_keys: Vec<String>,
+}
+
+/// An address that is given, not asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaticAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// Bits of its network.
+    pub prefix_length: u8,
+    /// The router.
+    pub gateway: IpAddr,
+}
+
+/// A repository of Debian packages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageRepository {
+    /// Its name among the machine's sources: a DNS label.
+    pub name: NodeName,
+    /// `https://…`
+    pub url: HttpUrl,
+    /// `bookworm`, `stable` …
+    pub suite: String,
+    /// `main` …
+    pub components: Vec<String>,
+    /// ASCII-armoured OpenPGP key that signs it.
+    pub key: String,
+}
+
+/// A package, by content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageFile {
+    /// Where it is fetched.
+    pub url: HttpUrl,
+    /// Its sum.
+    pub sha256: Sha256,
+}
+
+/// A disk of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineDisk {
+    /// Gibibytes.
+    pub size_gibibytes: u32,
+    /// Where it lies.
+    pub storage: String,
+}
+
+/// A network interface of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineNetwork {
+    /// The bridge.
+    pub bridge: String,
+    /// 1 to 4094. Absent: untagged.
+    pub vlan: Option<u16>,
+}
+
+/// What a machine is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineImage {
+    /// Where the Proxmox node fetches it.
+    pub url: HttpUrl,
+    /// Its sum.
+    pub sha256: Sha256,
+    /// Whether it is booted as a CD-ROM; otherwise it becomes the first disk.
+    pub iso: bool,
 }
 
 /// The tailnet.

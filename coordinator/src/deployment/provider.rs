@@ -93,7 +93,8 @@ fn read_proxmox(fields: Fields<'_>) -> Option<ProxmoxApi> {
     })
 }
 
-fn is_token_id(text: &str) -> bool {
+/// `USER@REALM!TOKEN`.
+pub(super) fn is_token_id(text: &str) -> bool {
     text.split_once('@')
         .and_then(|(user, rest)| Some((user, rest.split_once('!')?)))
         .is_some_and(|(user, (realm, token))| {

@@ -6,9 +6,9 @@ use std::path::Path;
 use omni_scale_proto::id::HostName;
 use omni_scale_proto::role::HostRole;
 
-use super::model::{Deployment, Host, Identity, Omni, Tailnet};
+use super::model::{Deployment, Host, Identity, MachineGroup, Omni, Proxmox, Tailnet};
 use super::values::{DnsName, NodeName};
-use super::{Files, identity, omni};
+use super::{Files, identity, machines, omni, proxmox};
 use crate::document::{Fields, Location, Node, Problems, Report, nearest, parse};
 
 /// The format of the file.
@@ -55,6 +55,10 @@ pub(super) fn read_tree(
     let omni = fields
         .required_fields("omni")
         .and_then(|fields| omni::read(fields, &hosts, &mut context, provider));
+    let proxmox = read_proxmox(files, &context, &fields, &hosts);
+    let machines = proxmox
+        .as_ref()
+        .and_then(|proxmox| read_machines(files, &context, &fields, &hosts, proxmox.as_ref()));
     check_separation(&fields, &hosts, identity.as_ref(), omni.as_ref());
     if let Some(domain) = domain {
         check_names(&fields, domain, &hosts, identity.as_ref(), omni.as_ref());
@@ -66,8 +70,56 @@ pub(super) fn read_tree(
         hosts: hosts.into_model()?,
         identity: identity?,
         omni: omni?,
+        proxmox: proxmox?,
+        machines: machines?,
         warnings: context.warnings,
     })
+}
+
+/// Outside: whether it could be read. Inside: whether there is one.
+#[expect(
+    clippy::option_option,
+    reason = "a problem in the report and an absent key are different things"
+)]
+fn read_proxmox(
+    files: &dyn Files,
+    context: &Context<'_>,
+    fields: &Fields<'_>,
+    hosts: &Hosts<'_>,
+) -> Option<Option<Proxmox>> {
+    if fields.entry("proxmox").is_none() {
+        return Some(None);
+    }
+    let inner = fields.required_fields("proxmox")?;
+    proxmox::read(files, context, inner, hosts).map(Some)
+}
+
+fn read_machines(
+    files: &dyn Files,
+    context: &Context<'_>,
+    fields: &Fields<'_>,
+    hosts: &Hosts<'_>,
+    proxmox: Option<&Proxmox>,
+) -> Option<BTreeMap<NodeName, MachineGroup>> {
+    let Some(entry) = fields.entry("machines") else {
+        return Some(BTreeMap::new());
+    };
+    let Some(proxmox) = proxmox else {
+        fields.report().add_with_hint(
+            &entry.location,
+            "there is no place where `machines` could be made",
+            "say in `proxmox` which cluster makes them",
+        );
+        return None;
+    };
+    machines::read(
+        files,
+        context,
+        fields.report(),
+        &entry.value,
+        hosts,
+        proxmox,
+    )
 }
 
 fn check_version(fields: &Fields<'_>) {
@@ -87,7 +139,7 @@ fn check_version(fields: &Fields<'_>) {
 fn read_tailnet(files: &dyn Files, context: &Context<'_>, fields: Fields<'_>) -> Option<Tailnet> {
     let domain = fields.required_parsed("domain");
     let control_url = fields.optional_parsed("control_url");
-    let extra_roots_pem = read_roots(files, context, &fields);
+    let extra_roots_pem = read_certificates(files, context, &fields, "extra_roots");
     fields.finish();
     Some(Tailnet {
         domain: domain?,
@@ -97,9 +149,14 @@ fn read_tailnet(files: &dyn Files, context: &Context<'_>, fields: Fields<'_>) ->
 }
 
 /// The certificates of all the files, one after the other.
-fn read_roots(files: &dyn Files, context: &Context<'_>, fields: &Fields<'_>) -> Option<String> {
+pub(super) fn read_certificates(
+    files: &dyn Files,
+    context: &Context<'_>,
+    fields: &Fields<'_>,
+    key: &'static str,
+) -> Option<String> {
     let mut roots = String::new();
-    for (location, file) in fields.texts("extra_roots")? {
+    for (location, file) in fields.texts(key)? {
         let path = context.directory.join(&file);
         let report = fields.report();
         match files.read(&path) {
@@ -160,6 +217,11 @@ impl Hosts<'_> {
                 },
             )
             .collect()
+    }
+
+    /// Whether there is a host of this name.
+    pub(super) fn declares(&self, name: &HostName) -> bool {
+        self.declared.contains_key(name)
     }
 
     /// The host that `host:` names, which must be declared with `role`.

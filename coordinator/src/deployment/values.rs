@@ -92,6 +92,110 @@ impl FromStr for NodeName {
     }
 }
 
+/// A name of a node, storage, bridge or processor at the hypervisor: nothing in it may end a
+/// property.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HypervisorWord(String);
+as_text!(HypervisorWord);
+
+impl From<HypervisorWord> for String {
+    fn from(word: HypervisorWord) -> Self {
+        word.0
+    }
+}
+
+impl FromStr for HypervisorWord {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if omni_scale_proto::machine::is_hypervisor_word(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidValue::new(
+                text,
+                "a name of Proxmox: 1 to 100 letters, digits, `-`, `_`, `.` or `+`",
+            ))
+        }
+    }
+}
+
+/// An address with the length of its network's prefix: `192.168.1.21/24`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubnetAddress {
+    address: IpAddr,
+    prefix_length: u8,
+}
+
+impl SubnetAddress {
+    /// The address.
+    pub const fn address(self) -> IpAddr {
+        self.address
+    }
+
+    /// Bits of its network: at most 32 or 128.
+    pub const fn prefix_length(self) -> u8 {
+        self.prefix_length
+    }
+}
+
+impl FromStr for SubnetAddress {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let parsed = text.split_once('/').and_then(|(address, length)| {
+            let address: IpAddr = address.parse().ok()?;
+            let most = if address.is_ipv4() { 32 } else { 128 };
+            let prefix_length = length.parse().ok().filter(|length| *length <= most)?;
+            Some(Self {
+                address,
+                prefix_length,
+            })
+        });
+        parsed.ok_or_else(|| {
+            InvalidValue::new(
+                text,
+                "an address with its prefix length, as `192.168.1.21/24`",
+            )
+        })
+    }
+}
+
+/// A size as `8GiB` or `512MiB`, whole mebibytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size {
+    mebibytes: u32,
+}
+
+impl Size {
+    /// Mebibytes.
+    pub const fn mebibytes(self) -> u32 {
+        self.mebibytes
+    }
+
+    /// Gibibytes, if it is whole ones.
+    pub const fn gibibytes(self) -> Option<u32> {
+        if self.mebibytes % 1024 == 0 {
+            Some(self.mebibytes / 1024)
+        } else {
+            None
+        }
+    }
+}
+
+impl FromStr for Size {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let units = [("TiB", 1024 * 1024), ("GiB", 1024), ("MiB", 1)];
+        let size = units.iter().find_map(|(unit, factor)| {
+            let number: u32 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+            number.checked_mul(*factor).filter(|size| *size > 0)
+        });
+        size.map(|mebibytes| Self { mebibytes })
+            .ok_or_else(|| InvalidValue::new(text, "a size like `8GiB`, `512MiB` or `1TiB`"))
+    }
+}
+
 fn is_label(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && !text.starts_with('-')

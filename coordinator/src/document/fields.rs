@@ -1,6 +1,7 @@
 //! Reading a mapping key by key, so that what nobody asked for is noticed.
 
 use std::cell::RefCell;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::{Content, Entry, Location, Node, Report, ScalarKind, nearest};
@@ -125,6 +126,20 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A whole number within a range. Absent: `default`, or a problem when there is none.
+    pub fn number(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<u32>,
+        default: Option<u32>,
+    ) -> Option<u32> {
+        match (self.entry(key), default) {
+            (Some(entry), _) => self.report.number(&entry.value, range),
+            (None, Some(default)) => Some(default),
+            (None, None) => self.report.number(self.required(key)?, range),
+        }
+    }
+
     /// A list of texts. Absent: empty.
     pub fn texts(&self, key: &'static str) -> Option<Vec<(&'a Location, String)>> {
         let Some(node) = self.optional(key) else {
@@ -196,6 +211,29 @@ impl Report {
                 None
             }
         }
+    }
+
+    /// A whole number within a range. Anything else is reported.
+    pub fn number(&self, node: &Node, range: RangeInclusive<u32>) -> Option<u32> {
+        let number = match &node.content {
+            Content::Scalar(scalar) if scalar.kind == ScalarKind::Integer => {
+                scalar.text.parse().ok()
+            }
+            _ => None,
+        };
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            self.add(
+                &node.location,
+                format!(
+                    "expected a whole number from {} to {}, found {}",
+                    range.start(),
+                    range.end(),
+                    node.describe()
+                ),
+            );
+        }
+        number
     }
 
     /// A boolean. Anything else is reported.

@@ -157,15 +157,18 @@ fn secret_name(path: &str, name: &str) -> Checked {
         .map_err(|error| invalid(path, error.to_string()))
 }
 
-/// Names of Proxmox that stand in property strings: nothing in them may end a property.
-fn word(path: &str, text: &str) -> Checked {
-    let valid = !text.is_empty()
-        && text.len() <= 100
+/// Whether a text can be a name of a node, storage, bridge or processor: such names stand in
+/// property strings, and nothing in them may end a property.
+pub fn is_hypervisor_word(text: &str) -> bool {
+    (1..=100).contains(&text.len())
         && text
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte));
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte))
+}
+
+fn word(path: &str, text: &str) -> Checked {
     require(
-        valid,
+        is_hypervisor_word(text),
         path,
         "must be 1 to 100 letters, digits, `-`, `_`, `.` or `+`",
     )

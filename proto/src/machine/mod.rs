@@ -6,7 +6,7 @@ mod check;
 mod difference;
 mod identity;
 
-pub use check::InvalidMachine;
+pub use check::{InvalidMachine, is_hypervisor_word};
 pub use difference::{MachineAction, MachineChange, machine_difference};
 pub use identity::{MACHINE_TAG, MachineIdentity, machine_uuid, marker};
 
