@@ -392,7 +392,7 @@ fn list<T>(
 }
 
 /// Names of single machines: that of the group, with a number when there are several.
-pub(crate) fn names(group: &NodeName, count: u32) -> Vec<String> {
+fn names(group: &NodeName, count: u32) -> Vec<String> {
     if count == 1 {
         return vec![group.to_string()];
     }

@@ -26,7 +26,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use files::{Disk, Files};
-pub(crate) use machines::names as machine_names;
 pub use model::{
     Artifact, BuiltInStack, Client, ComposeStack, Deployment, Eula, Host, HostMachine, Identity,
     MachineApiCertificate, MachineDisk, MachineGroup, MachineImage, MachineKind, MachineNetwork,

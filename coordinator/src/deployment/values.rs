@@ -174,7 +174,7 @@ impl Size {
 
     /// Gibibytes, if it is whole ones.
     pub const fn gibibytes(self) -> Option<u32> {
-        if self.mebibytes % 1024 == 0 {
+        if self.mebibytes.is_multiple_of(1024) {
             Some(self.mebibytes / 1024)
         } else {
             None

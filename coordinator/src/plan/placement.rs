@@ -71,23 +71,22 @@ pub fn place(groups: &[Group], nodes: &[Node]) -> Result<Placement, NoPlace> {
     for group in groups {
         let mut members = standing(group);
         for machine in &group.machines {
-            let node = match &machine.node {
-                Some(node) => node.clone(),
-                None => {
-                    let node = best(group, &members, &free).ok_or_else(|| NoPlace {
-                        machine: machine.name.clone(),
-                        reason: why_none(group, nodes),
-                    })?;
-                    let left = free
-                        .get_mut(node.as_str())
-                        .expect("it was chosen from these");
-                    *left -= i128::from(machine.memory_mebibytes);
-                    members
-                        .entry(node.clone())
-                        .or_default()
-                        .push(machine.name.clone());
-                    node
-                }
+            let node = if let Some(node) = &machine.node {
+                node.clone()
+            } else {
+                let node = best(group, &members, &free).ok_or_else(|| NoPlace {
+                    machine: machine.name.clone(),
+                    reason: why_none(group, nodes),
+                })?;
+                let left = free
+                    .get_mut(node.as_str())
+                    .expect("it was chosen from these");
+                *left -= i128::from(machine.memory_mebibytes);
+                members
+                    .entry(node.clone())
+                    .or_default()
+                    .push(machine.name.clone());
+                node
             };
             placement.nodes.insert(machine.name.clone(), node);
         }
