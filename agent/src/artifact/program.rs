@@ -29,7 +29,11 @@ pub(super) fn unpack(artifact: &Path, destination: &Path) -> Result<(), Artifact
         .map_err(FileError::new("read", artifact))?;
     match magic.as_slice() {
         b"\x7fELF" => write(&mut file, destination)?,
-        [0x1f, 0x8b, ..] => unpack_archive(file, destination)?,
+        [0x1f, 0x8b, ..] => {
+            // Twice the limit for all members together: a few bytes can unpack to any size.
+            let bounded = GzDecoder::new(io::BufReader::new(file)).take(2 * LARGEST);
+            find_program(bounded, |program| write(program, destination))?;
+        }
         _ => {
             let what = "it is neither an ELF binary nor a gzip-compressed archive".to_owned();
             return Err(ArtifactError::NotAProgram { what });
@@ -38,20 +42,22 @@ pub(super) fn unpack(artifact: &Path, destination: &Path) -> Result<(), Artifact
     check_machine(destination)
 }
 
-fn unpack_archive(file: File, destination: &Path) -> Result<(), ArtifactError> {
+/// Gives the program in a tar archive to `take`.
+fn find_program(
+    archive: impl Read,
+    take: impl FnOnce(&mut dyn Read) -> Result<(), ArtifactError>,
+) -> Result<(), ArtifactError> {
     let damaged = |error: io::Error| ArtifactError::NotAProgram {
         what: format!("its archive is damaged: {error}"),
     };
-    // Twice the limit for all members together: a few bytes can unpack to any size.
-    let bounded = GzDecoder::new(io::BufReader::new(file)).take(2 * LARGEST);
-    let mut archive = tar::Archive::new(bounded);
+    let mut archive = tar::Archive::new(archive);
     let members = archive.entries().map_err(damaged)?;
     for member in members.take(MOST_MEMBERS) {
         let mut member = member.map_err(damaged)?;
         let is_program = member.header().entry_type().is_file()
             && member.path().map_err(damaged)?.file_name() == Some(PROGRAM.as_ref());
         if is_program {
-            return write(&mut member, destination);
+            return take(&mut member);
         }
     }
     Err(ArtifactError::NotAProgram {
@@ -59,7 +65,7 @@ fn unpack_archive(file: File, destination: &Path) -> Result<(), ArtifactError> {
     })
 }
 
-fn write(from: &mut impl Read, destination: &Path) -> Result<(), ArtifactError> {
+fn write(from: &mut dyn Read, destination: &Path) -> Result<(), ArtifactError> {
     let mut file = File::options()
         .write(true)
         .create_new(true)
@@ -134,6 +140,8 @@ fn check_machine(program: &Path) -> Result<(), ArtifactError> {
 
 #[cfg(test)]
 mod tests {
+    use omni_scale_noise::{damaged_bytes, hold_against};
+
     use super::super::samples::{archive, binary};
     use super::*;
 
@@ -170,6 +178,30 @@ mod tests {
         assert!(error(&archive(&[("tsidp", b"#!/bin/sh")])).contains("not an ELF binary"));
         let whole = archive(&[("tsidp", &binary(&"z".repeat(5000)))]);
         assert!(unpacked(&whole[..whole.len() / 2]).is_err());
+    }
+
+    #[test]
+    fn noise_in_an_archive_breaks_nothing() {
+        let release = archive(&[
+            ("README.md", b"read me"),
+            (&"long/".repeat(40), b""),
+            ("tsidp_1/tsidp", &binary("two")),
+        ]);
+        let mut plain = Vec::new();
+        GzDecoder::new(release.as_slice())
+            .read_to_end(&mut plain)
+            .unwrap();
+        hold_against(
+            "archives",
+            |dice| damaged_bytes(dice, &plain),
+            |bytes| {
+                let _ = find_program(bytes.as_slice(), |program| {
+                    let size = io::copy(&mut program.take(LARGEST), &mut io::sink());
+                    assert!(size.unwrap_or_default() <= bytes.len() as u64);
+                    Ok(())
+                });
+            },
+        );
     }
 
     proptest::proptest! {

@@ -127,4 +127,18 @@ mod tests {
             Caller::Unidentified { .. }
         ));
     }
+
+    #[test]
+    fn noise_in_a_certificate_names_nobody_else() {
+        let good = certificate(&["urn:omni-scale:operator:viewer:ada"]);
+        let damaged =
+            |dice: &mut omni_scale_noise::Dice| omni_scale_noise::damaged_bytes(dice, &good);
+        omni_scale_noise::hold_against("certificates of callers", damaged, |der| {
+            match Caller::from_certificate(der, None) {
+                Caller::Operator(caller) => assert!(!caller.identity.name.as_str().is_empty()),
+                Caller::Unidentified { reason } => assert!(!reason.is_empty()),
+                Caller::Enrolling { .. } => panic!("it showed a certificate"),
+            }
+        });
+    }
 }

@@ -233,3 +233,30 @@ pub(super) async fn tailnet(tailnet: &dyn Tailnet, check: &v1::TailnetCheck) -> 
     }
     Finding::passed(summary).with_evidence(status.health)
 }
+
+#[cfg(test)]
+mod tests {
+    use omni_scale_noise::{Dice, damaged_text, hold_against};
+
+    use super::*;
+
+    const LINE: &str = "   0: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1";
+
+    #[test]
+    fn a_listener_is_told_from_a_connection() {
+        assert!(listens(LINE, 80, "tcp"));
+        assert!(!listens(LINE, 81, "tcp"));
+        let connected = LINE.replace(" 0A ", " 01 ");
+        assert!(!listens(&connected, 80, "tcp"));
+        assert!(listens(&connected, 80, "udp"));
+    }
+
+    #[test]
+    fn noise_in_the_kernels_table_breaks_nothing() {
+        let pieces = ["", " ", ":", "0", "F", "-", "+50", "0A", "ü"];
+        let make = |dice: &mut Dice| damaged_text(dice, LINE, &pieces);
+        hold_against("/proc/net/tcp", make, |line| {
+            let _ = (listens(line, 80, "tcp"), listens(line, 80, "udp"));
+        });
+    }
+}

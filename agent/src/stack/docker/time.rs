@@ -40,6 +40,8 @@ fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use omni_scale_noise::{Dice, damaged_text, hold_against};
+
     use super::*;
 
     #[test]
@@ -63,5 +65,31 @@ mod tests {
         ] {
             assert_eq!(milliseconds(text), 0, "{text}");
         }
+    }
+
+    #[test]
+    fn noise_in_a_timestamp_is_never() {
+        let pieces = [
+            "",
+            "-",
+            "+",
+            ":",
+            "T",
+            "Z",
+            ".",
+            "0",
+            "9",
+            "99999999999999999999",
+            "ü",
+            " ",
+        ];
+        let make = |dice: &mut Dice| damaged_text(dice, "2026-11-23T15:38:11.123456789Z", &pieces);
+        hold_against("timestamps of the Engine", make, |text| {
+            // The year 9999 is the last.
+            assert!(
+                (0..253_402_300_861_000).contains(&milliseconds(text)),
+                "{text}"
+            );
+        });
     }
 }
