@@ -22,6 +22,7 @@ did.";
 #[command(
     name = "omni-scale-agent",
     version,
+    disable_help_subcommand = true,
     about = "The hands of omni-scale on this host",
     long_about = "The hands of omni-scale on this host: it looks after the tsidp unit or the Omni stack, as the \
                   coordinator asks it over the tailnet, and only within what /etc/omni-scale/agent.toml allows.\n\n\

@@ -51,8 +51,7 @@ fn pages(command: &Command, directory: &Path) -> anyhow::Result<()> {
     let mut text = Vec::new();
     page.render(&mut text)?;
     put(&directory.join(page.get_filename()), &text)?;
-    let of_ours = |command: &&Command| command.get_name() != "help";
-    for command in command.get_subcommands().filter(of_ours) {
+    for command in command.get_subcommands() {
         pages(command, directory)?;
     }
     Ok(())
