@@ -5,7 +5,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use omni_scale_agent::cli;
-use omni_scale_agent::config::Paths;
+use omni_scale_agent::config::{Paths, log_directives};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
@@ -31,12 +34,16 @@ fn main() -> ExitCode {
 
 /// Without times: the journal adds them.
 fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    // Directives by target and level: patterns over fields would need a regular expression engine.
+    let filter = log_directives()
+        .and_then(|directives| directives.parse::<Targets>().ok())
+        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .without_time()
-        .with_ansi(false)
+        .with_ansi(false);
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(filter)
         .init();
 }

@@ -4,6 +4,7 @@
 //! nothing. Invariant: a [`Config`] never has the roles `tsidp` and `omni` together: their tailnet nodes cannot live
 //! on one machine.
 
+mod environment;
 mod paths;
 mod read;
 mod template;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use omni_scale_proto::role::HostRole;
 use serde::Deserialize;
 
+pub use environment::log_directives;
 pub use paths::Paths;
 pub use read::{ConfigError, load, parse};
 pub use template::{Allowed, render};
