@@ -3,31 +3,22 @@
 //! It retries nothing: whoever asked knows from the error's class whether asking again may help.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use omni_scale_proto::id::Sha256;
 use omni_scale_proto::v1::{PullProgress, progress::Event};
-use reqwest::redirect;
-use reqwest::{Client, Response, Url};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use sha2::Digest as _;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
+use url::Url;
 
 use super::LARGEST;
 use super::error::ArtifactError;
+use super::source::{self, Answer};
 use super::store::{ArtifactStore, finished};
 use crate::files::FileError;
 use crate::host_roots::HostRoots;
 use crate::operation::Reporter;
 
-/// GitHub's releases answer with one redirect; more than a few mean a loop.
-const MOST_REDIRECTS: usize = 5;
-const CONNECT_WITHIN: Duration = Duration::from_secs(15);
-/// The longest silence in the middle of an answer.
-const SILENT_FOR: Duration = Duration::from_secs(30);
 /// Progress is told each time so many bytes have come.
 const TELL_EVERY: u64 = 1024 * 1024;
 
@@ -55,20 +46,21 @@ impl Downloader {
     ) -> Result<(), ArtifactError> {
         let url = Url::parse(url).map_err(|error| unreachable(url, error))?;
         let name = without_query(&url);
-        let response = self.client(&name)?.get(url).send().await;
-        let response = response.map_err(|error| unreachable(&name, error.without_url()))?;
-        if !response.status().is_success() {
+        let roots = self.roots.with("")?;
+        let answer = source::get(url, &roots).await;
+        let answer = answer.map_err(|error| unreachable(&name, error))?;
+        if !matches!(answer.status(), 200..=299) {
             return Err(ArtifactError::Status {
                 url: name,
-                status: response.status().as_u16(),
+                status: answer.status(),
             });
         }
-        if response.content_length().is_some_and(|size| size > LARGEST) {
+        if answer.length().is_some_and(|size| size > LARGEST) {
             return Err(ArtifactError::TooLarge);
         }
         let path = self.store.incoming()?.join(format!("{sum}.download"));
-        let progress = Progress::new(reporter, &name, response.content_length());
-        let found = receive(response, &path, progress, &name).await?;
+        let progress = Progress::new(reporter, &name, answer.length());
+        let found = receive(answer, &path, progress, &name).await?;
         if found != *sum {
             crate::files::remove(&path)?;
             let wanted = sum.clone();
@@ -79,48 +71,11 @@ impl Downloader {
             .await
             .expect("installing does not panic and is not cancelled")
     }
-
-    fn client(&self, name: &str) -> Result<Client, ArtifactError> {
-        let mut roots = rustls::RootCertStore::empty();
-        let pem = self.roots.with("")?;
-        let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).flatten();
-        roots.add_parsable_certificates(certificates);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("ring has the default protocol versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(redirect::Policy::custom(follow))
-            .connect_timeout(CONNECT_WITHIN)
-            .read_timeout(SILENT_FOR)
-            .no_proxy()
-            .user_agent(concat!("omni-scale-agent/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| unreachable(name, error))
-    }
-}
-
-/// A redirect may lead to another server, whose answer must still have the sum, but not out of TLS.
-fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
-    if attempt.previous().len() > MOST_REDIRECTS {
-        return attempt.error("too many redirects");
-    }
-    let from_https = attempt
-        .previous()
-        .iter()
-        .any(|earlier| earlier.scheme() == "https");
-    if from_https && attempt.url().scheme() != "https" {
-        return attempt.error("a redirect from https to http");
-    }
-    attempt.follow()
 }
 
 /// Writes the body to `path`; the answer is its sum. It is on the disk when this returns.
 async fn receive(
-    mut response: Response,
+    mut answer: Answer,
     path: &Path,
     mut progress: Progress<'_>,
     name: &str,
@@ -130,8 +85,8 @@ async fn receive(
         .map_err(FileError::new("write", path))?;
     let mut hash = sha2::Sha256::new();
     loop {
-        let chunk = response.chunk().await;
-        let Some(chunk) = chunk.map_err(|error| unreachable(name, error.without_url()))? else {
+        let chunk = answer.chunk().await;
+        let Some(chunk) = chunk.map_err(|error| unreachable(name, error))? else {
             break;
         };
         progress.came(chunk.len())?;

@@ -13,6 +13,7 @@ mod policy;
 mod program;
 #[cfg(any(test, feature = "testing"))]
 pub mod samples;
+mod source;
 mod store;
 mod upload;
 

@@ -5,7 +5,7 @@
 //! must be listed.
 
 use omni_scale_proto::id::Sha256;
-use reqwest::Url;
+use url::Url;
 
 use crate::config::Policy;
 use crate::operation::Failure;
