@@ -77,7 +77,9 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(FileError::new("open", path)(error)),
     };
-    let mut contents = Vec::new();
+    // A file may be larger by the time it is read, or say nothing of its size, as those of /proc.
+    let size = file.metadata().map_or(0, |metadata| metadata.len());
+    let mut contents = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0));
     let mut bounded = file.take(limit.saturating_add(1));
     bounded
         .read_to_end(&mut contents)

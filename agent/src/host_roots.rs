@@ -36,7 +36,10 @@ impl HostRoots {
     /// A host without a bundle trusts nobody but these.
     pub fn with(&self, extra_pem: &str) -> Result<String, FileError> {
         let bundle = files::read(&self.bundle, LARGEST)?.unwrap_or_default();
-        let mut pem = String::from_utf8_lossy(&bundle).into_owned();
+        // The bundle is large, and read every few seconds while somebody watches: it is not copied.
+        let mut pem = String::from_utf8(bundle)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        pem.reserve_exact(extra_pem.len() + 1);
         // A bundle may lack the last line break.
         pem.push('\n');
         pem.push_str(extra_pem);

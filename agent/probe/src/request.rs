@@ -125,24 +125,29 @@ pub enum ProbeInput {
 
 impl ProbeRequest {
     /// Asks whether `issuer` serves its discovery document and keys, trusting exactly `roots_pem`.
-    pub fn discovery(issuer: &str, roots_pem: &str) -> Self {
+    pub fn discovery(issuer: &str, roots_pem: impl Into<String>) -> Self {
         Self {
             url: format!("{issuer}{DISCOVERY_PATH}"),
             expect: Expectation::Discovery {
                 issuer: issuer.to_owned(),
             },
-            roots_pem: roots_pem.to_owned(),
+            roots_pem: roots_pem.into(),
             timeout_milliseconds: DEFAULT_TIMEOUT_MILLISECONDS,
             resolver: Resolver::default(),
         }
     }
 
     /// Asks whether `url` answers with this status code and body, trusting exactly `roots_pem`.
-    pub fn status(url: &str, code: u16, body: BodyExpectation, roots_pem: &str) -> Self {
+    pub fn status(
+        url: &str,
+        code: u16,
+        body: BodyExpectation,
+        roots_pem: impl Into<String>,
+    ) -> Self {
         Self {
             url: url.to_owned(),
             expect: Expectation::Status { code, body },
-            roots_pem: roots_pem.to_owned(),
+            roots_pem: roots_pem.into(),
             timeout_milliseconds: DEFAULT_TIMEOUT_MILLISECONDS,
             resolver: Resolver::default(),
         }

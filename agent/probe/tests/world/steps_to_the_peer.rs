@@ -294,7 +294,7 @@ async fn a_peer_without_tls_is_told_apart_from_one_that_says_nothing() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let ask = async |port: u16, milliseconds| {
         let url = format!("https://127.0.0.1:{port}/");
-        let request = ProbeRequest::status(&url, 200, BodyExpectation::Any, &authority.pem());
+        let request = ProbeRequest::status(&url, 200, BodyExpectation::Any, authority.pem());
         failure(&probe(&request.with_timeout_milliseconds(milliseconds)).await)
     };
     let (step, class, message) = ask(blurting().await, 5_000).await;

@@ -139,7 +139,7 @@ async fn discover(document: &'static str, keys: Vec<u8>) -> ProbeReport {
     port.set(address.port()).unwrap();
     let request = ProbeRequest::discovery(
         &format!("https://{HOST}:{}", address.port()),
-        &authority.pem(),
+        authority.pem(),
     );
     probe(&request.with_resolver(Resolver::Fixed {
         addresses: vec!["127.0.0.1".parse().unwrap()],

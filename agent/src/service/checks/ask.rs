@@ -57,7 +57,7 @@ impl Checks {
             Ok(roots) => roots,
             Err(finding) => return finding,
         };
-        let request = ProbeRequest::discovery(&check.issuer, &roots);
+        let request = ProbeRequest::discovery(&check.issuer, roots);
         match self.take(check.vantage.as_ref(), request).await {
             Ok(report) => judge(
                 &report,
@@ -79,7 +79,7 @@ impl Checks {
             Ok(roots) => roots,
             Err(finding) => return finding,
         };
-        let request = ProbeRequest::status(&check.url, status, body, &roots);
+        let request = ProbeRequest::status(&check.url, status, body, roots);
         match self.take(check.vantage.as_ref(), request).await {
             Ok(report) => judge(&report, format!("{} answers {status}", check.url)),
             Err(finding) => finding,

@@ -34,7 +34,7 @@ impl IssuerProbe for HttpsProbe {
         };
         let milliseconds = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
         let request =
-            ProbeRequest::discovery(issuer, &roots).with_timeout_milliseconds(milliseconds.max(1));
+            ProbeRequest::discovery(issuer, roots).with_timeout_milliseconds(milliseconds.max(1));
         answer(issuer, &omni_scale_probe::probe(&request).await)
     }
 }

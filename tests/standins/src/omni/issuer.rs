@@ -21,7 +21,7 @@ pub(super) async fn discover(
     pace: Pace,
 ) -> Result<(), Failure> {
     let trimmed = issuer.trim_end_matches('/');
-    let request = ProbeRequest::discovery(trimmed, &roots(environment))
+    let request = ProbeRequest::discovery(trimmed, roots(environment))
         .with_resolver(Resolver::ResolvConf {
             path: environment.resolv_conf.clone(),
             hosts_path: Some(environment.hosts.clone()),

@@ -119,7 +119,7 @@ async fn heartbeat(
     let registered = BodyExpectation::Contains {
         text: "registered".to_owned(),
     };
-    let request = ProbeRequest::status(&url, 200, registered, &crate::omni::roots(environment))
+    let request = ProbeRequest::status(&url, 200, registered, crate::omni::roots(environment))
         .with_resolver(Resolver::ResolvConf {
             path: environment.resolv_conf.clone(),
             hosts_path: Some(PathBuf::from(&environment.hosts)),
