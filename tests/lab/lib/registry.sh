@@ -14,8 +14,8 @@ build_standins() {
     local target tag
     cd "$REPOSITORY"
     as_builder env RUSTFLAGS='-C target-feature=+crt-static' \
-        cargo build --release --target x86_64-unknown-linux-gnu -p omni-scale-standins
-    target=$(target_directory)/x86_64-unknown-linux-gnu/release
+        cargo build --profile stand-in --target x86_64-unknown-linux-gnu -p omni-scale-standins
+    target=$(target_directory)/x86_64-unknown-linux-gnu/stand-in
     cp "$target/omni-stand-in-keys" "$LAB_STATE/bin"
     context omni
     mkdir "$LAB_STATE/context/omni/omnictl"
