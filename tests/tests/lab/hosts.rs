@@ -1,15 +1,23 @@
 //! Commands on the lab's hosts.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use super::running::Running;
 
 static TURN: Mutex<()> = Mutex::new(());
 
-/// The lab, for one test at a time.
+/// The lab, for one test at a time. A test that fails leaves a lab that is rolled out again, as far
+/// as that goes.
 pub(crate) struct Lab {
     shell: PathBuf,
+    began: Instant,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -30,28 +38,75 @@ impl Lab {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         Self {
             shell: Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/shell"),
+            began: now(),
             _turn: turn,
         }
     }
 
-    /// Runs a command on a host, on `op` as the operator beside deployment.yaml.
+    /// Runs a command on a host: on `op` as the operator beside deployment.yaml, elsewhere as
+    /// root; `USER@HOST`: as somebody else.
     pub(crate) fn on(&self, host: &str, command: &[&str]) -> Ran {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a test of programs runs programs"
-        )]
-        let output = Command::new(&self.shell)
-            .arg(host)
-            .args(command)
-            .stdin(Stdio::null())
-            .output()
-            .expect("tests/lab/shell can be run");
-        let data = String::from_utf8_lossy(&output.stdout).into_owned();
-        let text = data.clone() + &String::from_utf8_lossy(&output.stderr);
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            data,
-            output: text,
+        self.with_input(host, command, "")
+    }
+
+    /// The same with a script for bash.
+    pub(crate) fn script(&self, host: &str, script: &str) -> Ran {
+        self.on(host, &["bash", "-uc", script])
+    }
+
+    /// Writes a file on a host.
+    pub(crate) fn write(&self, host: &str, path: &str, content: &str) {
+        self.with_input(host, &["tee", "--", path], content)
+            .must(&format!("write {path} on {host}"));
+    }
+
+    /// Starts a command whose lines are read while it runs.
+    pub(crate) fn start(&self, host: &str, command: &[&str]) -> Running {
+        Running::start(&self.shell, host, command)
+    }
+
+    /// Restarts the container that is the host: its init ends and begins anew. Returns when
+    /// systemd says that it has booted.
+    pub(crate) fn reboot(&self, host: &str) {
+        let container = format!("omni-scale-lab-{host}");
+        run(program("docker").args(["restart", &container]), "").must("restart the host");
+        // As wanted when it prints `degraded`, too: that is for the test to judge.
+        self.script(
+            host,
+            "timeout 120 systemctl is-system-running --wait || test $? -eq 1",
+        )
+        .must("wait for the host to boot");
+    }
+
+    fn with_input(&self, host: &str, command: &[&str], input: &str) -> Ran {
+        run(program(&self.shell).arg(host).args(command), input)
+    }
+
+    /// What cannot hurt: everything that a test may have stopped is started, and the deployment
+    /// rolled out.
+    fn restore(&self) {
+        for (host, script) in [
+            ("idp", "systemctl start dbus omni-scale-agent"),
+            (
+                "omni",
+                "systemctl reset-failed docker; systemctl start dbus docker omni-scale-agent",
+            ),
+            ("op", "omni-scale abort; omni-scale apply --yes"),
+        ] {
+            let ran = self.script(host, script);
+            say(&format!("restoring {host}: {ran}"));
+        }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let seconds = self.began.elapsed().as_secs_f32();
+        let thread = thread::current();
+        let test = thread.name().unwrap_or("a test");
+        say(&format!("{test}: {seconds:.1} s"));
+        if thread::panicking() {
+            self.restore();
         }
     }
 }
@@ -62,10 +117,77 @@ impl Ran {
         assert_eq!(self.code, 0, "cannot {what}: {self}");
         self.data
     }
+
+    /// Demands an exit code and texts that are said.
+    pub(crate) fn ends(&self, code: i32, texts: &[&str]) {
+        let missing: Vec<&&str> = texts
+            .iter()
+            .filter(|text| !self.output.contains(**text))
+            .collect();
+        assert!(
+            self.code == code && missing.is_empty(),
+            "wanted exit code {code} and {missing:?}, got {self}"
+        );
+    }
+
+    /// Demands that a plan or an apply has found nothing to do.
+    pub(crate) fn finds_nothing_to_do(&self) {
+        // One wave of many may have nothing to do; the last line speaks of all.
+        let nothing = self.data.lines().last() == Some("nothing to do");
+        assert!(
+            self.code == 0 && nothing,
+            "there was something to do: {self}"
+        );
+    }
 }
 
 impl fmt::Display for Ran {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "exit code {}\n{}", self.code, self.output)
     }
+}
+
+/// A program of this machine.
+pub(crate) fn program(path: impl AsRef<OsStr>) -> Command {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test of programs runs programs"
+    )]
+    Command::new(path)
+}
+
+fn run(command: &mut Command, input: &str) -> Ran {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the lab's programs can be run");
+    let mut pipe = child.stdin.take().expect("it was asked for");
+    // A program that does not read its input says what is wrong by itself.
+    let _ = pipe.write_all(input.as_bytes());
+    drop(pipe);
+    let output = child.wait_with_output().expect("it was started");
+    let data = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = data.clone() + &String::from_utf8_lossy(&output.stderr);
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        data,
+        output: text,
+    }
+}
+
+/// A line that is seen although the test does not fail.
+pub(crate) fn say(line: &str) {
+    // Nobody to tell it to is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "lab: {line}");
+}
+
+/// The time, for bounds and for what is told of them.
+pub(crate) fn now() -> Instant {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "real hosts take real time; nothing here can be paused"
+    )]
+    Instant::now()
 }
