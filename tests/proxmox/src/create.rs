@@ -11,12 +11,13 @@ use crate::access::Caller;
 use crate::answer::{Handled, Success};
 use crate::call::Call;
 use crate::cluster::Cluster;
-use crate::config::{self, DriveUse};
+use crate::config;
 use crate::drive::{Drive, Wanted, device_order};
 use crate::jobs::{Job, LOCK_POLL, Scratch, Step, lock_timeout, vm_lock};
+use crate::plug;
 use crate::refusal::Refusal;
+use crate::rights;
 use crate::schema;
-use crate::storage::split;
 use crate::vms::Vm;
 
 /// How long a worker waits for the lock of a storage, in milliseconds (pve-storage `Plugin.pm` `cluster_lock_storage`
@@ -98,8 +99,8 @@ impl Cluster {
         let mut config = call.values.clone();
         config.retain(|key, _| !NOT_CONFIG.contains(&key.as_str()));
         self.check_storage_access(&caller, vmid, &config, default_storage.as_deref())?;
-        config::check_keys(&self.access, &caller, vmid, config.keys())?;
-        config::check_serial(&self.access, &caller, vmid, &config)?;
+        rights::check_keys(&self.access, &caller, vmid, config.keys())?;
+        rights::check_serial(&self.access, &caller, vmid, &config)?;
         self.check_bridges(&caller, &config)?;
         Self::check_drives(&mut config)?;
         for (key, value) in config.iter_mut().filter(|(key, _)| key.starts_with("net")) {
@@ -230,7 +231,7 @@ impl Create {
         let (key, mut drive) = self.head()?;
         let (storage, suffix, bytes) = match drive.wanted() {
             Wanted::Nothing | Wanted::Host | Wanted::Existing { .. } => {
-                config::attach(cluster, &scratch.node, &mut drive)?;
+                plug::attach(cluster, &scratch.node, &mut drive)?;
                 self.config.insert(key, drive.print());
                 self.phase = Phase::Copying;
                 return Ok(Some(1));
@@ -244,7 +245,7 @@ impl Create {
                 (
                     storage,
                     None,
-                    config::new_size(cluster, &scratch.node, &key, &drive, bytes)?,
+                    plug::new_size(cluster, &scratch.node, &key, &drive, bytes)?,
                 )
             }
         };
@@ -385,127 +386,4 @@ fn default_boot(config: &BTreeMap<String, String>) -> String {
         .flatten()
         .collect();
     format!("order={}", order.join(";"))
-}
-
-impl Cluster {
-    /// qemu-server `Qemu.pm` `$check_storage_access`.
-    pub(crate) fn check_storage_access(
-        &self,
-        caller: &Caller,
-        vmid: u32,
-        config: &BTreeMap<String, String>,
-        default_storage: Option<&str>,
-    ) -> Result<(), Refusal> {
-        for (key, value) in config.iter().filter(|(key, _)| schema::is_drive(key)) {
-            let drive = Drive::parse(key, value).map_err(|text| Refusal::parameter(key, text))?;
-            match drive.wanted() {
-                Wanted::Nothing | Wanted::CloudInit(_) => {
-                    if drive.file == "cdrom" {
-                        self.access.check(caller, "/", &["Sys.Console"])?;
-                    }
-                }
-                Wanted::Host => {
-                    return Err(Refusal::died(
-                        "Only root can pass arbitrary filesystem paths.",
-                    ));
-                }
-                Wanted::New { storage, .. } => {
-                    let none = || Refusal::died("no storage ID specified (and no default storage)");
-                    let storage = storage.as_deref().or(default_storage).ok_or_else(none)?;
-                    let path = format!("/storage/{storage}");
-                    self.access
-                        .check(caller, &path, &["Datastore.AllocateSpace"])?;
-                    let definition = self.storages.get(storage).ok_or_else(|| {
-                        Refusal::died(format!("storage '{storage}' does not exist"))
-                    })?;
-                    if !definition.content.contains("images") {
-                        let text = format!("storage '{storage}' does not support vm images");
-                        return Err(Refusal::parameter("storage", text));
-                    }
-                }
-                Wanted::Existing { name, .. } => {
-                    self.check_volume_access(caller, Some(vmid), &drive.file)?;
-                    let kind = crate::storage::kind_of(&name).map(|(kind, _)| kind);
-                    if !["images", "iso"].contains(&kind.unwrap_or_default()) {
-                        return Err(Refusal::parameter(
-                            key,
-                            "content type needs to be 'images' or 'iso'",
-                        ));
-                    }
-                }
-            }
-            if let Some(source) = drive.options.get("import-from") {
-                self.check_import(caller, vmid, key, source)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn check_import(
-        &self,
-        caller: &Caller,
-        vmid: u32,
-        key: &str,
-        source: &str,
-    ) -> Result<(), Refusal> {
-        let Some((_, name)) = split(source) else {
-            return Err(Refusal::died(
-                "Only root can pass arbitrary filesystem paths.",
-            ));
-        };
-        let (kind, owner) = crate::storage::kind_of(name).ok_or_else(|| {
-            Refusal::died(format!("unable to parse directory volume name '{name}'"))
-        })?;
-        if kind != "images" && kind != "import" {
-            let text =
-                format!("{source} has wrong type '{kind}' - needs to be 'images' or 'import'");
-            return Err(Refusal::parameter(key, text));
-        }
-        match owner {
-            Some(owner) => self
-                .access
-                .check(caller, &format!("/vms/{owner}"), &["VM.Clone"]),
-            None => self.check_volume_access(caller, Some(vmid), source),
-        }
-    }
-
-    /// qemu-server `Qemu.pm` `$check_drive_param`: the forms that a drive may have.
-    pub(crate) fn check_drives(config: &mut BTreeMap<String, String>) -> Result<(), Refusal> {
-        for (key, value) in config.iter_mut().filter(|(key, _)| schema::is_drive(key)) {
-            let drive = Drive::parse(key, value)
-                .map_err(|_| Refusal::parameter(key, "unable to parse drive options"))?;
-            let wanted = drive.wanted();
-            if drive.options.contains_key("import-from") {
-                if !matches!(wanted, Wanted::New { bytes: 0, .. }) {
-                    let text = "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>";
-                    return Err(Refusal::parameter(key, text));
-                }
-                for needed in ["efitype", "pre-enrolled-keys"] {
-                    if key == "efidisk0" && !drive.options.contains_key(needed) {
-                        let text = format!("need to specify '{needed}' when using 'import-from'");
-                        return Err(Refusal::parameter(key, text));
-                    }
-                }
-            }
-            let is_iso =
-                matches!(&wanted, Wanted::Existing { name, .. } if name.starts_with("iso/"));
-            if is_iso && !drive.is_cdrom() {
-                return Err(Refusal::parameter(
-                    key,
-                    "explicit 'media=cdrom' is required for iso images",
-                ));
-            }
-            *value = drive.print();
-        }
-        Ok(())
-    }
-
-    /// What a drive is to its VM's privileges.
-    pub(crate) fn drive_use(key: &str, value: &str) -> DriveUse {
-        match Drive::parse(key, value) {
-            Ok(drive) if drive.is_cloud_init() => DriveUse::CloudInit,
-            Ok(drive) if drive.is_cdrom() => DriveUse::CdRom,
-            _ => DriveUse::Disk,
-        }
-    }
 }

@@ -1,5 +1,8 @@
 //! A cluster of three nodes, and short ways to ask it.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+
 use omni_scale_proxmox_simulator::{
     Answer, Cluster, Method, Outcome, RemoteImage, Reply, Request, TOKEN, encode,
 };
@@ -18,9 +21,34 @@ pub(crate) struct Lab {
     token: &'static str,
 }
 
+/// With `OMNI_SCALE_PROXMOX_TRAFFIC`, all that was said is appended to the file it names, for
+/// `tests/tools/judge-proxmox-traffic`.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the harness says where the judge looks"
+        )]
+        let Ok(path) = std::env::var("OMNI_SCALE_PROXMOX_TRAFFIC") else {
+            return;
+        };
+        let lines: String = self
+            .cluster
+            .take_recorded()
+            .iter()
+            .map(|exchange| serde_json::json!(exchange).to_string() + "\n")
+            .collect();
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        // One write, so that lines of several tests do not mix.
+        file.and_then(|mut file| file.write_all(lines.as_bytes()))
+            .expect("the traffic is kept");
+    }
+}
+
 impl Lab {
     pub(crate) fn new() -> Self {
         let mut cluster = Cluster::with_nodes(1, 3);
+        cluster.record();
         let image = RemoteImage {
             size: 300 << 20,
             virtual_size: 3 << 30,
