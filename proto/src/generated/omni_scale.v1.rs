@@ -3128,7 +3128,7 @@ pub struct PutSecretRequest {
     /// Lower-case letters, digits and `-`; 1 to 64.
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
-    /// 1 byte to 64 KiB.
+    /// 1 byte to 64 KiB, as it is to be used: nothing is trimmed.
     #[prost(bytes = "vec", tag = "3")]
     pub value: ::prost::alloc::vec::Vec<u8>,
 }

@@ -23,6 +23,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::artifact::{ArtifactStore, Uploads, samples};
 use crate::config::Policy;
 use crate::enrollment::{self, Enrollment, TokenFile};
+use crate::files;
 use crate::host_roots::HostRoots;
 use crate::identity::IdentityStore;
 use crate::identity::testing::{Authority, Leaf, now};
@@ -78,11 +79,15 @@ pub(super) type Shown = Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'sta
 impl Rig {
     /// As it is after the installation, with the role `omni`.
     pub(super) async fn unenrolled() -> Self {
-        Self::with_role(HostRole::Omni).await
+        Self::with_role(HostRole::Omni, None).await
     }
 
-    async fn with_role(role: HostRole) -> Self {
+    /// With what stands in `ledger` for its ledger.
+    async fn with_role(role: HostRole, ledger: Option<&[u8]>) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        if let Some(contents) = ledger {
+            files::write_atomically(&directory.path().join("ledger"), contents, 0o600).unwrap();
+        }
         let identity = directory.path().join("identity");
         let identities = Arc::new(IdentityStore::open(&identity).unwrap());
         let tokens = TokenFile::in_directory(&identity);
@@ -133,11 +138,21 @@ impl Rig {
     }
 
     pub(super) async fn enrolled_with_role(role: HostRole) -> Self {
-        let rig = Self::with_role(role).await;
-        let pending = rig.identities.prepare().unwrap();
-        let offer = rig.authority.offer(&pending, &Leaf::default());
-        rig.identities.enroll(&pending, &offer, now()).unwrap();
-        rig
+        Self::with_role(role, None).await.enroll()
+    }
+
+    /// A member whose ledger somebody has spoilt.
+    pub(super) async fn enrolled_and_damaged() -> Self {
+        Self::with_role(HostRole::Omni, Some(b"no ledger at all"))
+            .await
+            .enroll()
+    }
+
+    fn enroll(self) -> Self {
+        let pending = self.identities.prepare().unwrap();
+        let offer = self.authority.offer(&pending, &Leaf::default());
+        self.identities.enroll(&pending, &offer, now()).unwrap();
+        self
     }
 
     /// An operator with a good certificate of this role.

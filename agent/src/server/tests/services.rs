@@ -272,3 +272,26 @@ async fn the_agents_own_journal_is_read_by_viewers_whatever_its_role() {
         assert_eq!(many.code(), Code::InvalidArgument);
     }
 }
+
+#[tokio::test]
+async fn a_damaged_ledger_is_told_and_nothing_is_changed() {
+    let rig = Rig::enrolled_and_damaged().await;
+    let described = rig
+        .operator("viewer")
+        .describe(v1::DescribeRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(described.damage.contains("is damaged"), "{described:?}");
+    let request = v1::AcquireLeaseRequest {
+        deployment_id: crate::operation::testing::deployment().to_string(),
+        holder: "ada@desk".to_owned(),
+        rollout_id: "one".to_owned(),
+    };
+    let refused = rig.operator("operator").acquire_lease(request).await;
+    assert_eq!(refused.unwrap_err().code(), Code::DataLoss);
+    let whole = Rig::enrolled().await;
+    let mut viewer = whole.operator("viewer");
+    let described = viewer.describe(v1::DescribeRequest {}).await.unwrap();
+    assert_eq!(described.into_inner().damage, "");
+}
