@@ -1,30 +1,20 @@
 //! Every reader of what a network or a person sends, given what nobody would send.
 //!
-//! A reader may refuse; it may not panic. How many inputs: the variable `OMNI_SCALE_FUZZ_INPUTS`, by default few
-//! enough for a desk.
+//! A reader may refuse; it may not panic. How many inputs, and where they begin: see `omni_scale_noise`.
 
+use omni_scale_noise::{damaged_json, hold_against};
 use omni_scale_proxmox::{
     Address, ApiToken, Complaint, DiskSize, Fingerprint, MacAddress, NodeName, PropertyString,
     Slot, Smbios, SshKeys, StorageId, TagList, Upid, VmName, Vmid, VolumeId,
     testing::read_everything,
 };
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the harness says how long to try"
-)]
-fn inputs() -> u32 {
-    let wanted = std::env::var("OMNI_SCALE_FUZZ_INPUTS").ok();
-    wanted.map_or(2_000, |wanted| {
-        wanted.parse().expect("OMNI_SCALE_FUZZ_INPUTS is a number")
-    })
-}
+use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 fn for_all<T: std::fmt::Debug>(strategy: &impl Strategy<Value = T>, reader: impl Fn(T)) {
     let config = Config {
-        cases: inputs(),
+        cases: omni_scale_noise::inputs(),
+        rng_seed: RngSeed::Fixed(omni_scale_noise::seed()),
         failure_persistence: None,
         ..Config::default()
     };
@@ -167,7 +157,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
 }
 
 #[test]
-fn answers() {
+fn noise_answers() {
     let address: Address = "https://pve.lan".parse().unwrap();
     let token: ApiToken = "omni@pve!scale=5f2c3a1e".parse().unwrap();
     let body = prop_oneof![
@@ -186,7 +176,7 @@ fn answers() {
 }
 
 #[test]
-fn names_of_tasks() {
+fn noise_names_of_tasks() {
     for_all(&prop_oneof![1 => noise(), 3 => fragments()], |text| {
         if let Ok(upid) = text.parse::<Upid>() {
             assert_eq!(upid.to_string(), text);
@@ -195,7 +185,7 @@ fn names_of_tasks() {
 }
 
 #[test]
-fn values_and_names() {
+fn noise_values_and_names() {
     for_all(&prop_oneof![1 => noise(), 3 => fragments()], |text| {
         if let Ok(properties) = text.parse::<PropertyString>() {
             let again: PropertyString = properties.to_string().parse().unwrap();
@@ -230,4 +220,38 @@ fn values_and_names() {
         );
         let _ = Complaint::read(&text).class();
     });
+}
+
+/// Good answers with damage: closer to what a broken server would send than noise is.
+#[test]
+fn noise_damaged_answers() {
+    let address: Address = "https://pve.lan".parse().unwrap();
+    let token: ApiToken = "omni@pve!scale=5f2c3a1e".parse().unwrap();
+    let samples = [
+        r#"{"digest":"0b1c","name":"talos-1","memory":"4096","smbios1":"uuid=3f2a0000-0000-5000-8000-000000000001",
+            "scsi0":"fast:vm-105-disk-1,size=32G","ide2":"none,media=cdrom","net0":"virtio=BC:24:11:2A:00:01,bridge=vmbr0",
+            "tags":"a;b","lock":"create","protection":1}"#,
+        r#"[{"node":"pve1","status":"online","maxcpu":8,"cpu":0.2,"maxmem":1e10,"mem":"10","ssl_fingerprint":"AB:CD"}]"#,
+        r#"[{"type":"qemu","id":"qemu/105","vmid":105,"node":"pve1","status":"running","tags":"a;b","template":0}]"#,
+        r#"[{"storage":"local","type":"dir","content":"iso,import","active":1,"avail":1,"shared":"0"}]"#,
+        r#"[{"volid":"local:iso/x.iso","content":"iso","format":"iso","size":4,"vmid":"105"}]"#,
+        r#"[{"upid":"UPID:pve1:0000C3F1:0A1B2C3D:65A1B2C3:qmcreate:105:omni@pve!scale:","status":"OK","endtime":1}]"#,
+        r#"{"result":[{"name":"eth0","ip-addresses":[{"ip-address":"192.0.2.5","prefix":24}]}]}"#,
+        r#"{"/vms":{"VM.Audit":1},"next-id":{"lower":"100"},"registered-tags":["a"],"status":"stopped","exitstatus":"OK"}"#,
+    ];
+    let samples = samples.map(|sample| serde_json::from_str::<serde_json::Value>(sample).unwrap());
+    let body = |dice: &mut omni_scale_noise::Dice| {
+        let sample = &samples[dice.roll(samples.len())];
+        serde_json::json!({ "data": damaged_json(dice, sample) }).to_string()
+    };
+    hold_against("answers of Proxmox", body, |body| {
+        read_everything(&address, &token, 200, "OK", body.as_bytes());
+    });
+    for sample in &samples {
+        let body = serde_json::json!({ "data": sample }).to_string();
+        assert!(
+            read_everything(&address, &token, 200, "OK", body.as_bytes()) > 0,
+            "{body}"
+        );
+    }
 }

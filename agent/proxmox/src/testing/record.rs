@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{exchange::Answer, request::Request};
 
-/// A file of lines `{method, path, params, status, reason, body}`; `status` is `null` when no answer came. Never
-/// holds the token.
+/// A file of lines `{method, path, params, status, body}`, the path as it was sent; `status` is 0 when no answer came.
+/// Never holds the token.
 #[derive(Debug)]
 pub struct Record(Mutex<File>);
 
@@ -34,8 +34,7 @@ impl Record {
             "method": draft.method,
             "path": draft.path,
             "params": draft.parameters,
-            "status": answer.map(|answer| answer.status),
-            "reason": answer.map(|answer| &answer.reason),
+            "status": answer.map_or(0, |answer| answer.status),
             "body": body,
         });
         // One call of `write`, so that lines of several writers do not mix.
@@ -64,7 +63,7 @@ impl Draft {
             .map(|(name, value)| (name.clone(), value.clone().into()));
         Self {
             method: request.call.method.as_str(),
-            path: crate::encoding::decoded(&request.path),
+            path: request.path.clone(),
             parameters: parameters.collect(),
         }
     }
