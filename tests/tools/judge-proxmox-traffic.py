@@ -83,6 +83,8 @@ def shape(spec, value, place):
             return ['%s is no number: %r' % (place, value)]
     if kind == 'boolean' and str(value) not in ('0', '1', 'True', 'False', ''):
         return ['%s is no boolean: %r' % (place, value)]
+    if kind == 'string' and isinstance(spec.get('format'), dict) and isinstance(value, dict):
+        return []  # /cluster/options sends property strings taken apart (pve-cluster DataCenterConfig.pm).
     if kind == 'string' and not isinstance(value, (str, int, float)):
         return ['%s is no text: %r' % (place, value)]
     if spec.get('enum') and str(value) not in [str(entry) for entry in spec['enum']]:

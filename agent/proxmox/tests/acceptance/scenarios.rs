@@ -155,13 +155,13 @@ pub(crate) async fn what_the_schema_forbids_is_refused(world: &World) -> Transcr
         )
         .await;
     let pool = VmSettings {
-        cpu: "no,=model".into(),
+        pool: Some("no,=pool".into()),
         ..settings(212)
     };
     transcript
         .task(
             world,
-            "create with a wrong cpu",
+            "create in a wrong pool",
             world.client.create(&world.node, &pool).await,
         )
         .await;
