@@ -169,9 +169,8 @@ fn services(desired: &Desired) -> Vec<ServiceView> {
             let plays = |part: &omni_scale_proto::id::ServiceName| part.as_str() == name;
             let health_name = if plays(&stack.omni) {
                 "omni".to_owned()
-            } else if stack.provider.as_ref().is_some_and(plays) {
-                "provider".to_owned()
             } else {
+                // Also of the provider: agents know the name `provider` for the built-in one only.
                 format!("omni/{name}")
             };
             ServiceView { name, health_name }
