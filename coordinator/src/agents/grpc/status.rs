@@ -38,10 +38,11 @@ impl Call {
     }
 
     /// What a status means.
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     pub(super) fn error(&self, status: Status) -> AgentError {
         let (host, tried) = (self.host.clone(), self.tried.clone());
         if status.source().is_some() {
-            return self.transport_error(status);
+            return self.transport_error(&status);
         }
         if let Some(lost) = lease::from_details(status.details()) {
             return AgentError::LeaseLost {
@@ -88,9 +89,9 @@ impl Call {
         }
     }
 
-    fn transport_error(&self, status: Status) -> AgentError {
+    fn transport_error(&self, status: &Status) -> AgentError {
         let (host, tried) = (self.host.clone(), self.tried.clone());
-        if let Some(refusal) = CertificateRefusal::find(&status) {
+        if let Some(refusal) = CertificateRefusal::find(status) {
             return AgentError::Refused {
                 host,
                 tried,
@@ -98,7 +99,7 @@ impl Call {
                 hint: refusal.hint().to_owned(),
             };
         }
-        match unconnected(&status).cloned() {
+        match unconnected(status).cloned() {
             Some(Unconnected(error)) if matches!(*error, DialError::NotEnrolled) => {
                 AgentError::NotEnrolled { host, tried }
             }
@@ -110,7 +111,7 @@ impl Call {
             None => AgentError::Unknown {
                 host,
                 tried,
-                source: status.into(),
+                source: broken(status).into(),
             },
         }
     }
@@ -201,6 +202,21 @@ fn unconnected(status: &Status) -> Option<&Unconnected> {
         cause = error.source();
     }
     None
+}
+
+/// Why a connection broke, in the words of the lowest layer that says something.
+fn broken(status: &Status) -> String {
+    let mut lowest = status.message().to_owned();
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        lowest = error.to_string();
+        cause = error.source();
+    }
+    // What rustls says of a stream that just ends, with a link for programmers.
+    if lowest.contains("close_notify") {
+        "it was closed at the other end".clone_into(&mut lowest);
+    }
+    format!("the connection broke: {lowest}")
 }
 
 fn words(message: &str) -> (String, String) {
