@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::unit::tsidp::STATE_DIRECTORY;
+
 /// Every path that the agent reads or writes, sockets of other daemons apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
@@ -23,6 +25,8 @@ pub struct Paths {
     pub tailnet: PathBuf,
     /// tsidp's artifacts by sum, and `current`: 0755, so that tsidp's user can run them.
     pub artifacts: PathBuf,
+    /// tsidp's own state: the agent can see that it is there, and no more.
+    pub tsidp_state: PathBuf,
     /// The static program that is run inside containers' namespaces.
     pub probe: PathBuf,
     /// The drop-in of the agent's own unit that gives it the Docker socket. Written by `setup`.
@@ -50,6 +54,7 @@ impl Paths {
         Self {
             docker_drop_in: directory.join("docker.conf"),
             probe: directory.join("omni-scale-probe"),
+            tsidp_state: directory.join("tsidp"),
             ..Self::with_state(
                 &directory.join("agent.toml"),
                 &directory.join("state"),
@@ -70,6 +75,7 @@ impl Paths {
             unit: state.join("unit"),
             tailnet: state.join("tailnet-address"),
             artifacts: artifacts.to_owned(),
+            tsidp_state: PathBuf::from(STATE_DIRECTORY),
             probe: PathBuf::from("/usr/lib/omni-scale/omni-scale-probe"),
             docker_drop_in: PathBuf::from(
                 "/etc/systemd/system/omni-scale-agent.service.d/docker.conf",

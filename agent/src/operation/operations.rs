@@ -40,6 +40,8 @@ struct Inner {
     /// Serializes admissions, so that looking at what runs and beginning are one step.
     admissions: tokio::sync::Mutex<()>,
     stopping: Mutex<bool>,
+    #[cfg(any(test, feature = "testing"))]
+    tasks: Mutex<Vec<tokio::task::AbortHandle>>,
 }
 
 #[derive(Debug, Clone)]
@@ -79,6 +81,8 @@ impl Operations {
                 running: watch::Sender::default(),
                 admissions: tokio::sync::Mutex::default(),
                 stopping: Mutex::default(),
+                #[cfg(any(test, feature = "testing"))]
+                tasks: Mutex::default(),
             }),
         }
     }
@@ -161,6 +165,7 @@ impl Operations {
             this.begin(operation, target, action, desired_digest, work)
                 .await
         });
+        self.note(begin.abort_handle());
         match begin.await {
             Ok(running) => running,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
@@ -268,7 +273,8 @@ impl Operations {
         let deadline = Duration::from_secs(deadline_seconds.into());
         // The work has a task of its own, so that its panic is an outcome too.
         let mut work = tokio::spawn(work(reporter));
-        tokio::spawn(async move {
+        self.note(work.abort_handle());
+        let finishing = tokio::spawn(async move {
             let ended = tokio::time::timeout(deadline, &mut work).await;
             if ended.is_err() {
                 work.abort();
@@ -279,6 +285,7 @@ impl Operations {
             let conclusion = conclude::conclude(ended, deadline_seconds, &this.inner.secrets);
             this.finish(&started, conclusion, &sender).await;
         });
+        self.note(finishing.abort_handle());
         listener
     }
 
@@ -320,6 +327,38 @@ impl Operations {
         let mut running = self.inner.running.subscribe();
         let idle = running.wait_for(BTreeMap::is_empty);
         tokio::time::timeout(patience, idle).await.is_ok()
+    }
+
+    /// The process is killed: what runs ends wherever it is, and nothing more is written down.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn kill(&self) {
+        *self.stopping() = true;
+        let mut tasks = self
+            .inner
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        tasks.drain(..).for_each(|task| task.abort());
+    }
+
+    /// Remembers a task for [`Self::kill`]. Where nothing is killed from inside, forgets it.
+    #[cfg_attr(
+        not(any(test, feature = "testing")),
+        expect(
+            clippy::unused_self,
+            clippy::needless_pass_by_value,
+            reason = "see above"
+        )
+    )]
+    fn note(&self, task: tokio::task::AbortHandle) {
+        #[cfg(any(test, feature = "testing"))]
+        self.inner
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(task);
+        #[cfg(not(any(test, feature = "testing")))]
+        drop(task);
     }
 
     fn stopping(&self) -> MutexGuard<'_, bool> {

@@ -3,7 +3,10 @@
 //! READY waits for nobody: not for tailscaled, not for the Engine, not for the bus.
 
 mod parts;
+mod ports;
 mod report;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +28,7 @@ use crate::server::serve::serve;
 use crate::server::tls::{Credentials, TlsError};
 use crate::tailnet::{AddressCache, follow};
 use parts::Parts;
+pub use ports::Ports;
 
 /// How long operations that run at a stop get to end. What still runs then is looked at after the restart.
 const OPERATIONS_PATIENCE: Duration = Duration::from_secs(4);

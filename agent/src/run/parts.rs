@@ -8,13 +8,14 @@ use tonic::service::Routes;
 use tracing::info;
 
 use super::RunError;
+use super::ports::Ports;
 use crate::artifact::{ArtifactStore, Downloader, Uploads};
 use crate::config::{self, Config, Paths};
 use crate::enrollment::{self, Enrollment, TokenFile};
 use crate::files;
 use crate::host_roots::HostRoots;
 use crate::identity::IdentityStore;
-use crate::journal::{Journal, JournalChild};
+
 use crate::lease::Leases;
 use crate::ledger::Ledger;
 use crate::operation::Operations;
@@ -26,12 +27,9 @@ use crate::service::reflection;
 use crate::service::stack::StackApi;
 use crate::service::unit::UnitRpc;
 use crate::service::upload::ArtifactUploads;
-use crate::stack::docker::DockerEngine;
 use crate::stack::{StackHealth, Stacks};
-use crate::tailnet::{LocalApi, Tailnet, TailnetHealth};
-use crate::unit::issuer::HttpsProbe;
-use crate::unit::systemd::Systemd;
-use crate::unit::tsidp::{STATE_DIRECTORY, TsidpParts, TsidpUnit};
+use crate::tailnet::{Tailnet, TailnetHealth};
+use crate::unit::tsidp::{TsidpParts, TsidpUnit};
 use crate::unit::watching::UnitWatch;
 
 /// Everything that lives as long as the daemon.
@@ -43,14 +41,22 @@ pub(super) struct Parts {
     config: Config,
     leases: Arc<Leases>,
     secrets: Arc<Secrets>,
-    journal: Arc<dyn Journal>,
     tsidp: Option<Arc<TsidpUnit>>,
     paths: Paths,
+    ports: Ports,
 }
 
 impl Parts {
     /// Reads what is on the disk. Asks no other daemon anything.
     pub(super) fn open(paths: &Paths) -> Result<Self, RunError> {
+        Self::open_with(paths, Ports::of_host)
+    }
+
+    /// The same with other foreign parts.
+    pub(super) fn open_with(
+        paths: &Paths,
+        ports: impl FnOnce(&Paths, &Config, &Arc<Secrets>) -> Ports,
+    ) -> Result<Self, RunError> {
         let config = config::load(&paths.configuration)?;
         files::create_directory(&paths.state, 0o700)?;
         let identities = Arc::new(IdentityStore::open(&paths.identity)?);
@@ -63,21 +69,20 @@ impl Parts {
             secrets.clone(),
             identities.deployment(),
         );
-        let tailnet: Arc<dyn Tailnet> = Arc::new(LocalApi::new(&config.sockets.tailscaled));
-        let journal: Arc<dyn Journal> = Arc::new(JournalChild::new(secrets.clone()));
-        let tsidp = tsidp(paths, &config, &secrets, &journal)?;
+        let ports = ports(paths, &config, &secrets);
+        let tsidp = tsidp(paths, &config, &secrets, &ports)?;
         info!(roles = ?config.roles, "read agent.toml");
         Ok(Self {
             tokens: TokenFile::in_directory(&paths.identity),
             identities,
             operations,
-            tailnet,
+            tailnet: ports.tailnet.clone(),
             config,
             leases,
             secrets,
-            journal,
             tsidp,
             paths: paths.clone(),
+            ports,
         })
     }
 
@@ -102,6 +107,7 @@ impl Parts {
         };
         let checks = Checks {
             roots: HostRoots::in_file(self.paths.host_roots.clone()),
+            vantage: self.ports.vantage.clone(),
             secrets: self.secrets.clone(),
             tailnet: self.tailnet.clone(),
             stacks: stacks
@@ -131,7 +137,7 @@ impl Parts {
             secrets: self.secrets.clone(),
             tailnet: self.tailnet.clone(),
             checks: Arc::new(checks),
-            journal: self.journal.clone(),
+            journal: self.ports.journal.clone(),
             uploads: unit.as_ref().map(|_| {
                 let store = ArtifactStore::new(self.paths.artifacts.clone());
                 Arc::new(Uploads::new(store, Arc::new(self.config.policy.clone())))
@@ -158,9 +164,8 @@ impl Parts {
         if !self.config.roles.contains(&HostRole::Omni) {
             return None;
         }
-        let engine = DockerEngine::new(&self.config.sockets.docker);
         Some(Stacks::new(
-            Arc::new(engine),
+            self.ports.engine.clone(),
             self.secrets.clone(),
             Arc::new(self.config.policy.clone()),
             &self.paths,
@@ -173,7 +178,7 @@ fn tsidp(
     paths: &Paths,
     config: &Config,
     secrets: &Arc<Secrets>,
-    journal: &Arc<dyn Journal>,
+    ports: &Ports,
 ) -> Result<Option<Arc<TsidpUnit>>, RunError> {
     if !config.roles.contains(&HostRole::Tsidp) {
         return Ok(None);
@@ -181,15 +186,15 @@ fn tsidp(
     let roots = HostRoots::in_file(paths.host_roots.clone());
     let programs = ArtifactStore::new(paths.artifacts.clone());
     let unit = TsidpUnit::open(TsidpParts {
-        units: Arc::new(Systemd::on_system_bus()),
-        journal: journal.clone(),
-        issuer: Arc::new(HttpsProbe::new(roots.clone())),
+        units: ports.units.clone(),
+        journal: ports.journal.clone(),
+        issuer: ports.issuer.clone(),
         downloader: Downloader::new(programs.clone(), roots),
         programs,
         secrets: secrets.clone(),
         policy: Arc::new(config.policy.clone()),
         directory: paths.unit.clone(),
-        state_directory: STATE_DIRECTORY.into(),
+        state_directory: paths.tsidp_state.clone(),
     })?;
     Ok(Some(unit))
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
@@ -97,6 +98,7 @@ pub async fn listen(
                         let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
                         let presented = credentials.current();
                         let connections = connections.clone();
+                        let _ = stream.set_nodelay(true);
                         tokio::spawn(async move {
                             let shaken = handshake(stream, peer, presented).await;
                             drop(permit);
@@ -132,13 +134,16 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-async fn handshake(
-    stream: TcpStream,
+/// Learns who is at the other end. `None`: the caller is refused, or silent.
+pub(crate) async fn handshake<Bytes>(
+    stream: Bytes,
     peer: SocketAddr,
     presented: Presented,
-) -> Option<TlsConnection> {
+) -> Option<Connection<TlsStream<Bytes>>>
+where
+    Bytes: AsyncRead + AsyncWrite + Unpin,
+{
     let acceptor = TlsAcceptor::from(presented.config);
-    let _ = stream.set_nodelay(true);
     match tokio::time::timeout(HANDSHAKE_BOUND, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
             let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();

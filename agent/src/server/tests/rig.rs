@@ -35,7 +35,7 @@ use crate::secrets::Secrets;
 use crate::server::listen::{Listening, listen};
 use crate::server::serve::serve;
 use crate::server::tls::Credentials;
-use crate::service::checks::Checks;
+use crate::service::checks::{Checks, HostNetwork};
 use crate::service::host::{Host, HostFacts};
 use crate::service::reflection;
 use crate::service::unit::UnitRpc;
@@ -257,6 +257,7 @@ fn routes(
             tailnet,
             secrets,
             roots: HostRoots::in_file(directory.join("no-roots")),
+            vantage: Arc::new(HostNetwork),
         }),
         journal: Arc::new(parts.journal.clone()),
         uploads: parts.unit.is_some().then(|| uploads(directory)),

@@ -1,6 +1,6 @@
 //! One question, asked once: which part of the agent knows the answer.
 
-use omni_scale_probe::{BodyExpectation, ProbeReport, ProbeRequest, Resolver, probe};
+use omni_scale_probe::{BodyExpectation, ProbeReport, ProbeRequest};
 use omni_scale_proto::v1::check::Kind;
 use omni_scale_proto::v1::{self, vantage::Place};
 
@@ -116,9 +116,7 @@ impl Checks {
     ) -> Result<ProbeReport, Finding> {
         match vantage.and_then(|vantage| vantage.place.as_ref()) {
             // What the other programs of this host see.
-            None | Some(Place::Host(_)) => {
-                Ok(probe(&request.with_resolver(Resolver::System)).await)
-            }
+            None | Some(Place::Host(_)) => Ok(self.vantage.probe(request).await),
             Some(Place::Namespace(place)) => {
                 let stacks = self.stacks.as_ref().ok_or_else(|| no_role("omni"))?;
                 let (stack, service) = service_of(&place.stack, &place.service)?;

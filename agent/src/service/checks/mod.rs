@@ -6,11 +6,14 @@
 mod ask;
 mod host;
 mod run;
+mod vantage;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use omni_scale_probe::{ProbeReport, ProbeRequest};
+
+pub use vantage::{HostNetwork, HostVantage};
 
 use crate::host_roots::HostRoots;
 use crate::secrets::Secrets;
@@ -146,6 +149,8 @@ pub struct Checks {
     pub secrets: Arc<Secrets>,
     /// Whom this host trusts.
     pub roots: HostRoots,
+    /// Products as this host sees them.
+    pub vantage: Arc<dyn HostVantage>,
 }
 
 impl Checks {
