@@ -3,8 +3,9 @@
 //! A service is healthy when its container runs, says so itself if it has a health check, and is
 //! on the live network namespace. `omni` is the whole of the stacks of this host, and the
 //! product's own answer where one is known: what a gate once asked inside of a namespace, and got,
-//! is asked again every 15 s. State comes from the Engine's events; all of this rests while nobody
-//! watches.
+//! is asked again every 15 s. An answer is worth nothing once containers run that did not when it
+//! was given; until there is a good one it is asked for more often. State comes from the Engine's
+//! events; all of this rests while nobody watches.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,13 +15,15 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, SelectAll};
 use omni_scale_proto::v1::{self, ContainerHealth, ContainerState};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::Stacks;
 use crate::service::health::{Health, HealthSource};
 
 /// Between two questions to the product, and between two looks whether anybody still watches.
 const INTERVAL: Duration = Duration::from_secs(15);
+/// Between the first two questions to a product that has just begun; doubled up to [`INTERVAL`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The service that `provider` stands for.
 const PROVIDER: &str = "proxmox-provider";
@@ -94,14 +97,20 @@ async fn follow(stacks: Stacks, names: Names) {
     }
     // Absent: not asked yet.
     let mut answer: Option<Option<Health>> = None;
-    let mut ticks = interval_at(Instant::now(), INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pause = FIRST_PAUSE;
+    let mut question = Instant::now();
     loop {
         tokio::select! {
             Some(observation) = observations.next() => {
+                let before = observed.get(&observation.name);
+                if before.is_some_and(|before| runs(before) != runs(&observation)) {
+                    answer = None;
+                    pause = FIRST_PAUSE;
+                    question = Instant::now();
+                }
                 observed.insert(observation.name.clone(), observation);
             }
-            _ = ticks.tick() => {
+            () = sleep_until(question) => {
                 if nobody_watches(&names) {
                     return;
                 }
@@ -115,6 +124,11 @@ async fn follow(stacks: Stacks, names: Names) {
                 if lock(&names).contains_key("omni") {
                     answer = Some(stacks.products_answer().await);
                 }
+                pause = match answer {
+                    Some(Some(Health::NotServing | Health::Unknown)) => (pause * 2).min(INTERVAL),
+                    Some(None | Some(Health::Serving)) | None => INTERVAL,
+                };
+                question = Instant::now() + pause;
             }
         }
         let all = watched.len() == observed.len();
@@ -140,6 +154,22 @@ async fn follow(stacks: Stacks, names: Names) {
             });
         }
     }
+}
+
+/// What runs, and since when.
+fn runs(observation: &v1::StackObservation) -> Vec<(&str, i64)> {
+    let running = observation
+        .services
+        .iter()
+        .filter(|service| service.state() == ContainerState::Running);
+    running
+        .map(|service| {
+            (
+                service.container_id.as_str(),
+                service.started_at_milliseconds,
+            )
+        })
+        .collect()
 }
 
 /// Forgets names that nobody watches any more; true when none is left.

@@ -3,7 +3,7 @@ use omni_scale_probe::BodyExpectation;
 use super::*;
 use crate::files;
 use crate::service::health::{Health, HealthSource as _};
-use crate::stack::engine::HeldPort;
+use crate::stack::engine::{Containers as _, HeldPort};
 use crate::stack::health::StackHealth;
 use crate::stack::testing::{StackHost, image, running_stack};
 
@@ -179,4 +179,37 @@ async fn the_products_own_answer_counts_for_its_health() {
     host.engine.answer("run", 0, &report(true));
     health.changed().await.unwrap();
     assert_eq!(*health.borrow(), Health::Serving);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_worth_nothing_for_the_next_run_which_is_asked_soon() {
+    let host = host().await;
+    let (stack, omni) = ("omni".parse().unwrap(), "omni".parse().unwrap());
+    host.stacks
+        .probe_in_namespace(&stack, &omni, healthz())
+        .await
+        .unwrap();
+    let source = StackHealth::new(host.stacks.clone());
+    let mut health = source.watch("omni").unwrap();
+    health
+        .wait_for(|health| *health == Health::Serving)
+        .await
+        .unwrap();
+    // It is restarted, and takes five seconds until it answers.
+    host.engine.answer("run", 1, &report(false));
+    host.engine.end("omni-omni-1", 0);
+    let id = host.engine.named("omni-omni-1").unwrap().id;
+    host.engine.start(&id).await.unwrap();
+    health
+        .wait_for(|health| *health == Health::NotServing)
+        .await
+        .unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert_ne!(*health.borrow_and_update(), Health::Serving);
+    host.engine.answer("run", 0, &report(true));
+    let served = health.wait_for(|health| *health == Health::Serving);
+    tokio::time::timeout(std::time::Duration::from_secs(6), served)
+        .await
+        .expect("it is asked soon")
+        .unwrap();
 }
