@@ -1,14 +1,15 @@
 //! Waiting until a container is as another one needs it.
 //!
 //! Driven by the Engine's events: each one makes us look, nothing is asked on a clock. A wait
-//! ends early when it cannot end well any more.
+//! ends early when it cannot end well any more. A container that has ended may be started again:
+//! by an Engine that was restarted itself, which takes some seconds for it.
 
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use omni_scale_proto::id::StackName;
 use omni_scale_proto::v1::{ContainerHealth, ContainerState, DependencyCondition, FailureClass};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use super::engine::{ContainerDetails, Engine};
 use super::feed::{self, Feed};
@@ -21,6 +22,10 @@ const EVIDENCE_LINES: u32 = 20;
 
 /// Restarts during one wait after which a container is in a loop.
 const RESTART_LOOP: u32 = 3;
+
+/// How long a container that has ended is waited for. An Engine that was killed first ends what
+/// survived it, one container after the other, and then starts all of them.
+const STARTED_AGAIN_WITHIN: Duration = Duration::from_secs(20);
 
 /// Why a wait did not end well.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,10 +74,18 @@ pub(super) async fn wait_for(
     let service = need.service;
     let mut state = String::from("unknown");
     let mut restarts_before = None;
+    let mut ended: Option<(Instant, String)> = None;
     let waiting = async {
         let mut feed = feed::follow(engine.clone(), need.stack);
         loop {
-            match feed.next().await {
+            let until = ended.as_ref().map_or(need.deadline, |(until, _)| *until);
+            let Ok(heard) = timeout_at(until, feed.next()).await else {
+                match ended {
+                    Some((_, reason)) => return Err(never(service, reason)),
+                    None => std::future::pending().await,
+                }
+            };
+            match heard {
                 None => std::future::pending().await,
                 Some(Feed::Event(event)) if event.container != need.container => {}
                 Some(Feed::Lost { reason }) => state = format!("unknown: {reason}"),
@@ -92,7 +105,10 @@ pub(super) async fn wait_for(
                     let before = *restarts_before.get_or_insert(details.restarts);
                     match judge(need.condition, &details, before) {
                         Verdict::Met => return Ok(()),
-                        Verdict::NotYet => {}
+                        Verdict::NotYet => ended = None,
+                        Verdict::Ended(reason) => {
+                            ended.get_or_insert((Instant::now() + STARTED_AGAIN_WITHIN, reason));
+                        }
                         Verdict::Never(reason) => return Err(never(service, reason)),
                     }
                 }
@@ -163,6 +179,8 @@ fn word(details: &ContainerDetails) -> String {
 enum Verdict {
     Met,
     NotYet,
+    /// Not unless somebody starts it again.
+    Ended(String),
     Never(String),
 }
 
@@ -197,8 +215,10 @@ fn judge(
             let started = condition == DependencyCondition::Started;
             if details.exit_code == 0 && (wants_end || started) {
                 Verdict::Met
-            } else {
+            } else if wants_end {
                 Verdict::Never(ended(details))
+            } else {
+                Verdict::Ended(ended(details))
             }
         }
         ContainerState::Dead | ContainerState::Removing => Verdict::Never("is dead".to_owned()),
@@ -261,6 +281,7 @@ mod tests {
         ) {
             Verdict::Met => "met",
             Verdict::NotYet => "not yet",
+            Verdict::Ended(_) => "ended",
             Verdict::Never(_) => "never",
         };
         for (condition, state, health, exit_code, expected) in [
@@ -268,12 +289,12 @@ mod tests {
             (Started, State::Running, Health::Unhealthy, 0, "met"),
             (Started, State::Created, Health::None, 0, "not yet"),
             (Started, State::Exited, Health::None, 0, "met"),
-            (Started, State::Exited, Health::None, 1, "never"),
+            (Started, State::Exited, Health::None, 1, "ended"),
             (Healthy, State::Running, Health::Starting, 0, "not yet"),
             (Healthy, State::Running, Health::Healthy, 0, "met"),
             (Healthy, State::Running, Health::Unhealthy, 0, "never"),
             (Healthy, State::Running, Health::None, 0, "never"),
-            (Healthy, State::Exited, Health::Healthy, 0, "never"),
+            (Healthy, State::Exited, Health::Healthy, 0, "ended"),
             (Healthy, State::Restarting, Health::Starting, 1, "not yet"),
             (Completed, State::Running, Health::None, 0, "not yet"),
             (Completed, State::Exited, Health::None, 0, "met"),

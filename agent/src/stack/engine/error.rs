@@ -77,8 +77,11 @@ pub enum EngineError {
     },
 }
 
-/// What registries and networks say when it may go better a little later.
-const PASSING: [&str; 12] = [
+/// What registries, networks, and an Engine that has just begun say when it may go better a little
+/// later.
+const PASSING: [&str; 13] = [
+    // Its own restart is still bringing back the owner of the namespace.
+    "cannot join network of a non running container",
     "connection refused",
     "connection reset",
     "i/o timeout",
@@ -98,17 +101,18 @@ impl EngineError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Unreachable { .. } | Self::TimedOut { .. } => FailureClass::Transient,
-            Self::Failed { message, .. } | Self::NotFound { message, .. } => {
+            Self::Failed { message, .. }
+            | Self::NotFound { message, .. }
+            | Self::Conflict { message, .. } => {
                 if PASSING.iter().any(|text| message.contains(text)) {
                     FailureClass::Transient
                 } else {
                     FailureClass::Permanent
                 }
             }
-            Self::Conflict { .. }
-            | Self::VersionRefused { .. }
-            | Self::TooOld { .. }
-            | Self::NotUnderstood { .. } => FailureClass::Permanent,
+            Self::VersionRefused { .. } | Self::TooOld { .. } | Self::NotUnderstood { .. } => {
+                FailureClass::Permanent
+            }
         }
     }
 
@@ -134,5 +138,21 @@ mod tests {
             FailureClass::Transient
         );
         assert_eq!(failed("manifest unknown").class(), FailureClass::Permanent);
+    }
+
+    #[test]
+    fn the_owner_of_a_namespace_may_be_started_yet() {
+        let conflict = |message: &str| EngineError::Conflict {
+            attempt: "cannot start container `x`".to_owned(),
+            message: message.to_owned(),
+        };
+        assert_eq!(
+            conflict("cannot join network of a non running container: 74a8").class(),
+            FailureClass::Transient
+        );
+        assert_eq!(
+            conflict("the name is taken").class(),
+            FailureClass::Permanent
+        );
     }
 }

@@ -3,7 +3,7 @@
 use omni_scale_proto::v1::{ContainerState, FailureClass};
 
 use super::*;
-use crate::stack::engine::EngineError;
+use crate::stack::engine::{Containers as _, EngineError};
 use crate::stack::testing::Behaviour;
 
 fn refused(message: &str) -> EngineError {
@@ -94,7 +94,7 @@ async fn an_unhealthy_dependency_ends_the_wait_with_its_last_lines() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dependency_that_ends_is_not_waited_for() {
+async fn a_dependency_that_ends_is_not_waited_for_long() {
     let host = StackHost::new();
     host.engine.behave("omni-tailscale", Behaviour::Exits(3));
     let failure = host.apply(&testing::stack()).await.unwrap_err();
@@ -102,6 +102,28 @@ async fn a_dependency_that_ends_is_not_waited_for() {
         failure.message.contains("ended with exit code 3"),
         "{failure}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dependency_that_the_engine_starts_again_is_waited_for() {
+    let host = StackHost::new();
+    host.set_secret("client", "hunter2hunter2");
+    host.engine.behave("omni-tailscale", Behaviour::Silent);
+    let stack = testing::stack();
+    let applied = host.apply(&stack);
+    let engine = host.engine.clone();
+    // As an Engine does that was killed, and has come back.
+    let restarts = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let name = "omni-omni-tailscale-1";
+        engine.end(name, 0);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let id = engine.named(name).unwrap().id;
+        engine.start(&id).await.unwrap();
+        engine.set_health(name, v1::ContainerHealth::Healthy);
+    };
+    let (applied, ()) = tokio::join!(applied, restarts);
+    applied.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
