@@ -22,6 +22,10 @@ use crate::plan::Step;
 /// How long an agent may take to tell of an operation that has come to its own deadline.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// How often what was done, and is gone when it is looked at, is done again. An Engine that was
+/// killed ends its containers when it comes back; a program that cannot stay is not for us to mend.
+const DONE_AGAIN: u32 = 2;
+
 /// Where a step is driven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
@@ -41,6 +45,8 @@ struct Drive<'a> {
     waits: BackOff,
     /// The operation in flight was written down by this run, and certainly never sent.
     unsent: bool,
+    /// How often it was done, and gone at once.
+    gone: u32,
 }
 
 /// What to do next.
@@ -67,6 +73,7 @@ impl Run<'_> {
             deadline: Instant::now() + Duration::from_secs(step.deadline_seconds.into()),
             waits: BackOff::new(),
             unsent: false,
+            gone: 0,
         };
         loop {
             if let Some(reason) = self.stop.reason() {
@@ -299,8 +306,14 @@ impl Drive<'_> {
             Err(failure) => return self.fail(failure),
         };
         if !view.missing.is_empty() {
-            return self.fail(StepFailure {
-                class: Class::Permanent,
+            self.gone += 1;
+            let class = if self.gone <= DONE_AGAIN {
+                Class::Transient
+            } else {
+                Class::Permanent
+            };
+            let failure = StepFailure {
+                class,
                 message: format!(
                     "the agent says that it is done, and it is not: {}",
                     view.missing.join("; ")
@@ -308,7 +321,8 @@ impl Drive<'_> {
                 hint: String::new(),
                 evidence: Vec::new(),
                 operation_spent: true,
-            });
+            };
+            return self.attempt_failed(failure).await;
         }
         let generation = outcome.generation.max(flight.generation);
         let step = self.step.id;

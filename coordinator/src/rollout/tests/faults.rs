@@ -76,6 +76,29 @@ async fn a_hung_reply_is_given_up_at_the_deadline_and_what_was_done_is_adopted()
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_done_and_gone_a_moment_later_is_done_again_twice() {
+    let want = want().await;
+    for apply in APPLIES {
+        for times in [1, 2, 3] {
+            let (result, desk, agents) =
+                from_nothing(|agents| strike(agents, apply, Fault::Lies, times)).await;
+            let told = format!("{times} times at {apply:?}");
+            if times == 3 {
+                assert!(matches!(result, RolloutResult::Held { .. }), "{told}");
+                assert_eq!(
+                    desk.resume().await,
+                    RolloutResult::Done { changed: true },
+                    "{told}"
+                );
+            } else {
+                assert_eq!(result, RolloutResult::Done { changed: true }, "{told}");
+            }
+            assert_eq!(agents.portrait(), want, "{told}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_does_not_pass_by_itself_holds_and_a_resume_goes_on() {
     let want = want().await;
     let faults = [
@@ -84,7 +107,6 @@ async fn what_does_not_pass_by_itself_holds_and_a_resume_goes_on() {
         Fault::Fails(Class::Refused),
         Fault::Fails(Class::Bug),
         Fault::FailsHalfWay(Class::Permanent),
-        Fault::Lies,
     ];
     for apply in APPLIES {
         for fault in &faults {

@@ -95,7 +95,9 @@ async fn an_undo_that_fails_is_stuck_and_nothing_follows() {
         let desk = Desk::new("ada@desk", &agents);
         let plan = desk.plan(&desired).await;
         agents.script("omni", Call::Apply, Fault::None, 1);
-        agents.script("omni", Call::Apply, fault.clone(), 1);
+        // What is done and gone is done again, twice.
+        let times = if fault == Fault::Lies { 3 } else { 1 };
+        agents.script("omni", Call::Apply, fault.clone(), times);
         let result = desk.apply(plan).await;
         let RolloutResult::Stuck { reason, .. } = &result else {
             panic!("{fault:?}: {result:?}");
