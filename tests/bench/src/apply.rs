@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 
-use crate::lab::{Lab, seconds, timed};
+use crate::lab::{Lab, number, timed};
 use crate::sample::Sample;
 use crate::table::Row;
 
@@ -20,7 +20,7 @@ pub(crate) async fn measure(lab: &Lab) -> anyhow::Result<Vec<Row>> {
     let apply = timed("omni-scale apply --yes");
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
-        times.push(seconds(&lab.script("op", &apply).await?)?);
+        times.push(number(&lab.script("op", &apply).await?)?);
     }
     let sample = Sample::new(times).context("there was no round")?;
     Ok(vec![Row {

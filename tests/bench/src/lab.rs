@@ -100,9 +100,9 @@ pub(crate) fn timed(command: &str) -> String {
     )
 }
 
-/// The seconds that a script with [`timed`] in it printed last.
-pub(crate) fn seconds(output: &str) -> anyhow::Result<f64> {
+/// The number that a script printed last: the seconds of [`timed`], for one.
+pub(crate) fn number(output: &str) -> anyhow::Result<f64> {
     let last = output.trim().lines().next_back().unwrap_or_default();
     last.parse()
-        .with_context(|| format!("`{last}` is no number of seconds"))
+        .with_context(|| format!("`{last}` is no number"))
 }

@@ -5,7 +5,7 @@
 
 use anyhow::{Context as _, ensure};
 
-use crate::lab::{Lab, seconds, timed};
+use crate::lab::{Lab, number, timed};
 use crate::sample::Sample;
 use crate::table::Row;
 use crate::tell;
@@ -93,10 +93,10 @@ async fn round(lab: &Lab, images: &[(&str, &str)]) -> anyhow::Result<Round> {
         .iter()
         .map(|name| format!("docker pull {name}"))
         .collect();
-    let pull = seconds(&lab.script("omni", &timed(&pulls.join("; "))).await?)?;
+    let pull = number(&lab.script("omni", &timed(&pulls.join("; "))).await?)?;
     lab.script("omni", &remove_images).await?;
-    let rollout = seconds(&lab.script("op", &timed("omni-scale apply --yes")).await?)?;
-    let start = seconds(&lab.script("omni", &starts()).await?)?;
+    let rollout = number(&lab.script("op", &timed("omni-scale apply --yes")).await?)?;
+    let start = number(&lab.script("omni", &starts()).await?)?;
     Ok(Round {
         rollout,
         pull,
