@@ -31,7 +31,9 @@ pub(super) fn base(name: &str, image: &ImageReference) -> v1::Service {
         name: name.to_owned(),
         image: image.to_string(),
         // Omni and the provider end when what they need is not there, and do not try again.
-        restart: RestartPolicy::UnlessStopped.into(),
+        // Not `unless-stopped`: an Engine that was killed stops what outlived it when it comes back,
+        // and takes that for the wish of a person.
+        restart: RestartPolicy::Always.into(),
         // The Engine's default has no bound, and Omni writes several lines a minute.
         logging: Some(Logging {
             driver: "json-file".to_owned(),

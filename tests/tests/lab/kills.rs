@@ -95,3 +95,15 @@ fn an_agent_killed_in_the_middle_of_a_rollout_is_no_obstacle() {
     assert_eq!(lasting(&lab), state);
     must_be_rolled_out(&lab);
 }
+
+#[test]
+fn an_engine_killed_in_the_middle_of_a_rollout_is_no_obstacle() {
+    let lab = Lab::take();
+    let state = lasting(&lab);
+    let mut seed = Seed::new("moments to kill the Engine at");
+    let kill = "systemctl kill -s KILL docker";
+    kill_during_a_rollout(&lab, changed(&lab), seed.pick(1, 5), kill);
+    kill_during_a_rollout(&lab, "deployment.yaml", seed.pick(6, 10), kill);
+    assert_eq!(lasting(&lab), state);
+    must_be_rolled_out(&lab);
+}
