@@ -422,6 +422,11 @@ fn machines_are_read() {
         &with_machines(),
     )
     .unwrap();
+    assert!(
+        deployment.warnings[0].contains("makes none of them yet"),
+        "{:?}",
+        deployment.warnings
+    );
     let proxmox = deployment.proxmox.unwrap();
     assert_eq!(proxmox.vmids, 5000..=5099);
     let ProxmoxTrust::Pins(pins) = proxmox.trust else {
