@@ -76,6 +76,10 @@ text_id! {
     SecretName, "secret name", "1 to 63 lower-case letters, digits and `-`, a letter or digit at both ends", is_label
 }
 text_id! {
+    /// A virtual machine's name in the deployment: a DNS label (RFC 1123), which is what Proxmox and cloud-init take.
+    MachineName, "machine name", "1 to 63 lower-case letters, digits and `-`, a letter or digit at both ends", is_label
+}
+text_id! {
     /// The name of a stack: a Compose project name.
     StackName, "stack name", "1 to 63 lower-case letters, digits, `-` and `_`, a letter or digit first", |text| {
         (1..=63).contains(&text.len())

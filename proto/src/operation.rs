@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-use crate::id::{DeploymentId, InvalidId, OperationId, SecretName, StackName};
+use crate::id::{DeploymentId, InvalidId, MachineName, OperationId, SecretName, StackName};
 use crate::v1;
 
 /// What one operation changes. Each target has a generation of its own.
@@ -19,6 +19,8 @@ pub enum Target {
     Stack(StackName),
     /// A secret of the host.
     Secret(SecretName),
+    /// A virtual machine.
+    Machine(MachineName),
 }
 
 impl fmt::Display for Target {
@@ -27,6 +29,7 @@ impl fmt::Display for Target {
             Self::Unit => formatter.write_str("unit/tsidp"),
             Self::Stack(name) => write!(formatter, "stack/{name}"),
             Self::Secret(name) => write!(formatter, "secret/{name}"),
+            Self::Machine(name) => write!(formatter, "machine/{name}"),
         }
     }
 }
@@ -39,10 +42,11 @@ impl FromStr for Target {
             Some(("unit", "tsidp")) => Ok(Self::Unit),
             Some(("stack", name)) => name.parse().map(Self::Stack),
             Some(("secret", name)) => name.parse().map(Self::Secret),
+            Some(("machine", name)) => name.parse().map(Self::Machine),
             _ => Err(InvalidId {
                 text: text.chars().take(80).collect(),
                 kind: "target",
-                rule: "`unit/tsidp`, `stack/NAME` or `secret/NAME`",
+                rule: "`unit/tsidp`, `stack/NAME`, `secret/NAME` or `machine/NAME`",
             }),
         }
     }

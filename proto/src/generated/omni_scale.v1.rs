@@ -2536,6 +2536,1374 @@ pub mod stack_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A Proxmox VE cluster, and how to know that it is the right one. agent.toml limits which.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Hypervisor {
+    /// `<https://HOST:PORT`,> without a path.
+    #[prost(string, tag = "1")]
+    pub url: ::prost::alloc::string::String,
+    /// `USER@REALM!TOKENID`.
+    #[prost(string, tag = "2")]
+    pub token_id: ::prost::alloc::string::String,
+    /// Name of the secret on this agent's host that holds the token.
+    #[prost(string, tag = "3")]
+    pub token_secret: ::prost::alloc::string::String,
+    /// SHA-256 of certificates of its nodes, 64 lower-case hex digits each. With one or more,
+    /// nothing else is asked of the certificate.
+    #[prost(string, repeated, tag = "4")]
+    pub certificate_sha256: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// PEM certificates trusted beside the host's own. Not with `certificate_sha256`.
+    #[prost(string, tag = "5")]
+    pub roots_pem: ::prost::alloc::string::String,
+}
+/// A machine, with nothing left to decide.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Machine {
+    /// A DNS label, unique in the deployment.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// SMBIOS UUID, lower-case: UUIDv5 of deployment, name and incarnation.
+    #[prost(string, tag = "2")]
+    pub uuid: ::prost::alloc::string::String,
+    /// Counts up when a machine of this name was deleted and is wanted again. From 0.
+    #[prost(uint32, tag = "3")]
+    pub incarnation: u32,
+    #[prost(enumeration = "MachineKind", tag = "4")]
+    pub kind: i32,
+    /// Proxmox node to create it on. A machine that has been migrated stays where it is.
+    #[prost(string, tag = "5")]
+    pub node: ::prost::alloc::string::String,
+    /// Tried first. Another of the range is taken when somebody else was quicker.
+    #[prost(uint32, tag = "6")]
+    pub vmid: u32,
+    #[prost(message, optional, tag = "7")]
+    pub vmid_range: ::core::option::Option<VmidRange>,
+    /// Per socket; there is one socket. 1 to 512.
+    #[prost(uint32, tag = "8")]
+    pub cores: u32,
+    /// Mebibytes. At least 512.
+    #[prost(uint32, tag = "9")]
+    pub memory_mebibytes: u32,
+    /// Proxmox's word, e.g. `x86-64-v2-AES` or `host`.
+    #[prost(string, tag = "10")]
+    pub cpu: ::prost::alloc::string::String,
+    #[prost(enumeration = "Firmware", tag = "11")]
+    pub firmware: i32,
+    /// The first one is booted from.
+    #[prost(message, repeated, tag = "12")]
+    pub disks: ::prost::alloc::vec::Vec<Disk>,
+    #[prost(message, repeated, tag = "13")]
+    pub networks: ::prost::alloc::vec::Vec<NetworkInterface>,
+    #[prost(message, optional, tag = "14")]
+    pub image: ::core::option::Option<MachineImage>,
+    /// Storage for the firmware's variables and for the first-boot ISO.
+    #[prost(string, tag = "15")]
+    pub firmware_storage: ::prost::alloc::string::String,
+    #[prost(string, tag = "16")]
+    pub iso_storage: ::prost::alloc::string::String,
+    /// NoCloud `user-data`.
+    #[prost(message, optional, tag = "17")]
+    pub user_data: ::core::option::Option<Text>,
+    /// NoCloud `network-config`, version 2 of cloud-init or version 1 for Talos. Empty: none.
+    #[prost(string, tag = "18")]
+    pub network_configuration: ::prost::alloc::string::String,
+    /// Secret that this agent makes for the machine's enrolment before `user_data` is filled in.
+    /// Empty: none.
+    #[prost(string, tag = "19")]
+    pub enrollment_secret: ::prost::alloc::string::String,
+    /// Proxmox tags beside our own, lower-case.
+    #[prost(string, repeated, tag = "20")]
+    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, tag = "21")]
+    pub start_on_boot: bool,
+    /// The group it was declared in, for placement.
+    #[prost(string, tag = "22")]
+    pub group: ::prost::alloc::string::String,
+}
+/// Both ends are part of it. 100 to 999999999.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VmidRange {
+    #[prost(uint32, tag = "1")]
+    pub first: u32,
+    #[prost(uint32, tag = "2")]
+    pub last: u32,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Disk {
+    #[prost(string, tag = "1")]
+    pub storage: ::prost::alloc::string::String,
+    /// Gibibytes. 1 to 131072.
+    #[prost(uint32, tag = "2")]
+    pub size_gibibytes: u32,
+    /// Emulates a solid state drive, and passes discards on.
+    #[prost(bool, tag = "3")]
+    pub solid_state: bool,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NetworkInterface {
+    #[prost(string, tag = "1")]
+    pub bridge: ::prost::alloc::string::String,
+    /// 1 to 4094. 0: untagged.
+    #[prost(uint32, tag = "2")]
+    pub vlan: u32,
+    #[prost(bool, tag = "3")]
+    pub firewall: bool,
+}
+/// What the first disk is made from, or what the machine boots when that disk is empty.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MachineImage {
+    #[prost(enumeration = "MachineImageKind", tag = "1")]
+    pub kind: i32,
+    /// Fetched by the Proxmox node itself.
+    #[prost(string, tag = "2")]
+    pub url: ::prost::alloc::string::String,
+    /// 64 lower-case hex digits. The file is named by it.
+    #[prost(string, tag = "3")]
+    pub sha256: ::prost::alloc::string::String,
+    /// Storage that keeps the file.
+    #[prost(string, tag = "4")]
+    pub storage: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObserveMachinesRequest {
+    #[prost(message, optional, tag = "1")]
+    pub hypervisor: ::core::option::Option<Hypervisor>,
+    /// Names of machines to look for. Each is looked for by the UUIDs that it can have.
+    #[prost(string, repeated, tag = "2")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "3")]
+    pub vmid_range: ::core::option::Option<VmidRange>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MachineIdentity {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub uuid: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ObserveMachinesResponse {
+    #[prost(message, optional, tag = "1")]
+    pub observation: ::core::option::Option<MachinesObservation>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MachinesObservation {
+    /// Whether the cluster answered. When false, nothing below is known.
+    #[prost(bool, tag = "1")]
+    pub known: bool,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// Version of Proxmox VE, e.g. `9.2.6`.
+    #[prost(string, tag = "3")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "4")]
+    pub nodes: ::prost::alloc::vec::Vec<HypervisorNode>,
+    /// One for each machine that was asked for, and for each that the ledger knows.
+    #[prost(message, repeated, tag = "5")]
+    pub machines: ::prost::alloc::vec::Vec<MachineObservation>,
+    /// VMIDs of the range that somebody has, ours included.
+    #[prost(uint32, repeated, tag = "6")]
+    pub taken_vmids: ::prost::alloc::vec::Vec<u32>,
+    /// Configurations that a creation of ours left half-made, and nobody is making any more.
+    #[prost(message, repeated, tag = "7")]
+    pub stubs: ::prost::alloc::vec::Vec<MachineStub>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HypervisorNode {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub online: bool,
+    /// Mebibytes. A measurement: never part of a plan's basis.
+    #[prost(uint64, tag = "3")]
+    pub free_memory_mebibytes: u64,
+    /// Sums of the images of ours that this node can read.
+    #[prost(string, repeated, tag = "4")]
+    pub image_sha256: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MachineObservation {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Of the machine that is there; without one, of the next that is made.
+    #[prost(string, tag = "2")]
+    pub uuid: ::prost::alloc::string::String,
+    #[prost(enumeration = "MachinePresence", tag = "3")]
+    pub presence: i32,
+    /// Where it is now. Empty: nowhere.
+    #[prost(string, tag = "4")]
+    pub node: ::prost::alloc::string::String,
+    /// 0: none.
+    #[prost(uint32, tag = "5")]
+    pub vmid: u32,
+    /// Proxmox's words: `running`, `stopped`, `paused` …
+    #[prost(string, tag = "6")]
+    pub status: ::prost::alloc::string::String,
+    /// Proxmox's word for what locks it: `create`, `backup`, `migrate` … Empty: nothing.
+    #[prost(string, tag = "7")]
+    pub lock: ::prost::alloc::string::String,
+    /// IP addresses that its guest agent told. Empty: not known.
+    #[prost(string, repeated, tag = "8")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What was applied last. Absent: nothing.
+    #[prost(message, optional, tag = "9")]
+    pub applied: ::core::option::Option<Machine>,
+    #[prost(uint64, tag = "10")]
+    pub generation: u64,
+    /// The first-boot ISO is still attached.
+    #[prost(bool, tag = "11")]
+    pub first_boot_attached: bool,
+    /// The one that `uuid` is made of: one more than that of the machine that was deleted last.
+    #[prost(uint32, tag = "12")]
+    pub incarnation: u32,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MachineStub {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub vmid: u32,
+    /// What to type on the Proxmox host to clear it.
+    #[prost(string, tag = "3")]
+    pub command: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ApplyMachineRequest {
+    #[prost(message, optional, tag = "1")]
+    pub operation: ::core::option::Option<Operation>,
+    #[prost(message, optional, tag = "2")]
+    pub hypervisor: ::core::option::Option<Hypervisor>,
+    #[prost(message, optional, tag = "3")]
+    pub machine: ::core::option::Option<Machine>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ApplyMachineResponse {
+    #[prost(oneof = "apply_machine_response::Message", tags = "1, 2")]
+    pub message: ::core::option::Option<apply_machine_response::Message>,
+}
+/// Nested message and enum types in `ApplyMachineResponse`.
+pub mod apply_machine_response {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "1")]
+        Progress(super::Progress),
+        #[prost(message, tag = "2")]
+        Outcome(super::Outcome),
+    }
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ControlMachineRequest {
+    #[prost(message, optional, tag = "1")]
+    pub operation: ::core::option::Option<Operation>,
+    #[prost(message, optional, tag = "2")]
+    pub hypervisor: ::core::option::Option<Hypervisor>,
+    #[prost(message, optional, tag = "3")]
+    pub machine: ::core::option::Option<MachineIdentity>,
+    #[prost(enumeration = "ControlAction", tag = "4")]
+    pub action: i32,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ControlMachineResponse {
+    #[prost(oneof = "control_machine_response::Message", tags = "1, 2")]
+    pub message: ::core::option::Option<control_machine_response::Message>,
+}
+/// Nested message and enum types in `ControlMachineResponse`.
+pub mod control_machine_response {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "1")]
+        Progress(super::Progress),
+        #[prost(message, tag = "2")]
+        Outcome(super::Outcome),
+    }
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteMachineRequest {
+    #[prost(message, optional, tag = "1")]
+    pub operation: ::core::option::Option<Operation>,
+    #[prost(message, optional, tag = "2")]
+    pub hypervisor: ::core::option::Option<Hypervisor>,
+    #[prost(message, optional, tag = "3")]
+    pub machine: ::core::option::Option<MachineIdentity>,
+    /// The name as a person typed it. Refused unless it is the machine's.
+    #[prost(string, tag = "4")]
+    pub typed_name: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteMachineResponse {
+    #[prost(oneof = "delete_machine_response::Message", tags = "1, 2")]
+    pub message: ::core::option::Option<delete_machine_response::Message>,
+}
+/// Nested message and enum types in `DeleteMachineResponse`.
+pub mod delete_machine_response {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "1")]
+        Progress(super::Progress),
+        #[prost(message, tag = "2")]
+        Outcome(super::Outcome),
+    }
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchMachinesRequest {
+    #[prost(message, optional, tag = "1")]
+    pub hypervisor: ::core::option::Option<Hypervisor>,
+    /// As in ObserveMachinesRequest.
+    #[prost(string, repeated, tag = "2")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "3")]
+    pub vmid_range: ::core::option::Option<VmidRange>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchMachinesResponse {
+    #[prost(message, optional, tag = "1")]
+    pub observation: ::core::option::Option<MachinesObservation>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevealEnrollmentSecretRequest {
+    #[prost(message, optional, tag = "1")]
+    pub machine: ::core::option::Option<MachineIdentity>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct RevealEnrollmentSecretResponse {
+    /// For `enroll`, once. Never logged.
+    #[prost(string, tag = "1")]
+    pub secret: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FinishFirstBootRequest {
+    #[prost(message, optional, tag = "1")]
+    pub operation: ::core::option::Option<Operation>,
+    #[prost(message, optional, tag = "2")]
+    pub hypervisor: ::core::option::Option<Hypervisor>,
+    #[prost(message, optional, tag = "3")]
+    pub machine: ::core::option::Option<MachineIdentity>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FinishFirstBootResponse {
+    #[prost(oneof = "finish_first_boot_response::Message", tags = "1, 2")]
+    pub message: ::core::option::Option<finish_first_boot_response::Message>,
+}
+/// Nested message and enum types in `FinishFirstBootResponse`.
+pub mod finish_first_boot_response {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "1")]
+        Progress(super::Progress),
+        #[prost(message, tag = "2")]
+        Outcome(super::Outcome),
+    }
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MachineKind {
+    Unspecified = 0,
+    /// Debian or Ubuntu with cloud-init, a host of ours.
+    Host = 1,
+    /// A Talos machine that joins Omni.
+    Talos = 2,
+}
+impl MachineKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MACHINE_KIND_UNSPECIFIED",
+            Self::Host => "MACHINE_KIND_HOST",
+            Self::Talos => "MACHINE_KIND_TALOS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MACHINE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "MACHINE_KIND_HOST" => Some(Self::Host),
+            "MACHINE_KIND_TALOS" => Some(Self::Talos),
+            _ => None,
+        }
+    }
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Firmware {
+    Unspecified = 0,
+    Seabios = 1,
+    /// UEFI without enrolled keys.
+    Ovmf = 2,
+}
+impl Firmware {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FIRMWARE_UNSPECIFIED",
+            Self::Seabios => "FIRMWARE_SEABIOS",
+            Self::Ovmf => "FIRMWARE_OVMF",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FIRMWARE_UNSPECIFIED" => Some(Self::Unspecified),
+            "FIRMWARE_SEABIOS" => Some(Self::Seabios),
+            "FIRMWARE_OVMF" => Some(Self::Ovmf),
+            _ => None,
+        }
+    }
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MachineImageKind {
+    Unspecified = 0,
+    /// qcow2 or raw, imported as the first disk.
+    Disk = 1,
+    /// Attached as a CD-ROM.
+    Iso = 2,
+}
+impl MachineImageKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MACHINE_IMAGE_KIND_UNSPECIFIED",
+            Self::Disk => "MACHINE_IMAGE_KIND_DISK",
+            Self::Iso => "MACHINE_IMAGE_KIND_ISO",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MACHINE_IMAGE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "MACHINE_IMAGE_KIND_DISK" => Some(Self::Disk),
+            "MACHINE_IMAGE_KIND_ISO" => Some(Self::Iso),
+            _ => None,
+        }
+    }
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MachinePresence {
+    Unspecified = 0,
+    Unknown = 1,
+    /// No machine has its UUID, and nothing is making one.
+    Absent = 2,
+    /// A creation of ours is running.
+    Creating = 3,
+    Present = 4,
+}
+impl MachinePresence {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MACHINE_PRESENCE_UNSPECIFIED",
+            Self::Unknown => "MACHINE_PRESENCE_UNKNOWN",
+            Self::Absent => "MACHINE_PRESENCE_ABSENT",
+            Self::Creating => "MACHINE_PRESENCE_CREATING",
+            Self::Present => "MACHINE_PRESENCE_PRESENT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MACHINE_PRESENCE_UNSPECIFIED" => Some(Self::Unspecified),
+            "MACHINE_PRESENCE_UNKNOWN" => Some(Self::Unknown),
+            "MACHINE_PRESENCE_ABSENT" => Some(Self::Absent),
+            "MACHINE_PRESENCE_CREATING" => Some(Self::Creating),
+            "MACHINE_PRESENCE_PRESENT" => Some(Self::Present),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod machine_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// The virtual machines that an agent with the role `proxmox` looks after, on a Proxmox VE
+    /// cluster that it reaches. A machine is ours by its SMBIOS UUID, never by its name or VMID.
+    #[derive(Debug, Clone)]
+    pub struct MachineServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> MachineServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> MachineServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            MachineServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// The cluster, and what there is of the named machines. Role: viewer.
+        pub async fn observe_machines(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ObserveMachinesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ObserveMachinesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/omni_scale.v1.MachineService/ObserveMachines",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("omni_scale.v1.MachineService", "ObserveMachines"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Creates the machine if no machine with its UUID exists, and starts it. Role: operator.
+        pub async fn apply_machine(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ApplyMachineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ApplyMachineResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/omni_scale.v1.MachineService/ApplyMachine",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("omni_scale.v1.MachineService", "ApplyMachine"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Role: operator.
+        pub async fn control_machine(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ControlMachineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ControlMachineResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/omni_scale.v1.MachineService/ControlMachine",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("omni_scale.v1.MachineService", "ControlMachine"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Stops and deletes the machine with its disks. Role: admin.
+        pub async fn delete_machine(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteMachineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::DeleteMachineResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/omni_scale.v1.MachineService/DeleteMachine",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("omni_scale.v1.MachineService", "DeleteMachine"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// The state now, then each change. Role: viewer.
+        pub async fn watch_machines(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchMachinesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchMachinesResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/omni_scale.v1.MachineService/WatchMachines",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("omni_scale.v1.MachineService", "WatchMachines"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// The one-time secret with which a machine that was made here enrols. Role: admin.
+        pub async fn reveal_enrollment_secret(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevealEnrollmentSecretRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevealEnrollmentSecretResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/omni_scale.v1.MachineService/RevealEnrollmentSecret",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "omni_scale.v1.MachineService",
+                        "RevealEnrollmentSecret",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// The machine is enrolled: its first-boot data is ejected and deleted, its secret void.
+        /// Role: operator.
+        pub async fn finish_first_boot(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FinishFirstBootRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::FinishFirstBootResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/omni_scale.v1.MachineService/FinishFirstBoot",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("omni_scale.v1.MachineService", "FinishFirstBoot"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod machine_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with MachineServiceServer.
+    #[async_trait]
+    pub trait MachineService: std::marker::Send + std::marker::Sync + 'static {
+        /// The cluster, and what there is of the named machines. Role: viewer.
+        async fn observe_machines(
+            &self,
+            request: tonic::Request<super::ObserveMachinesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ObserveMachinesResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ApplyMachine method.
+        type ApplyMachineStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ApplyMachineResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Creates the machine if no machine with its UUID exists, and starts it. Role: operator.
+        async fn apply_machine(
+            &self,
+            request: tonic::Request<super::ApplyMachineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ApplyMachineStream>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ControlMachine method.
+        type ControlMachineStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ControlMachineResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Role: operator.
+        async fn control_machine(
+            &self,
+            request: tonic::Request<super::ControlMachineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ControlMachineStream>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the DeleteMachine method.
+        type DeleteMachineStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::DeleteMachineResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Stops and deletes the machine with its disks. Role: admin.
+        async fn delete_machine(
+            &self,
+            request: tonic::Request<super::DeleteMachineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::DeleteMachineStream>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchMachines method.
+        type WatchMachinesStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchMachinesResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The state now, then each change. Role: viewer.
+        async fn watch_machines(
+            &self,
+            request: tonic::Request<super::WatchMachinesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchMachinesStream>,
+            tonic::Status,
+        >;
+        /// The one-time secret with which a machine that was made here enrols. Role: admin.
+        async fn reveal_enrollment_secret(
+            &self,
+            request: tonic::Request<super::RevealEnrollmentSecretRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevealEnrollmentSecretResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the FinishFirstBoot method.
+        type FinishFirstBootStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::FinishFirstBootResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The machine is enrolled: its first-boot data is ejected and deleted, its secret void.
+        /// Role: operator.
+        async fn finish_first_boot(
+            &self,
+            request: tonic::Request<super::FinishFirstBootRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::FinishFirstBootStream>,
+            tonic::Status,
+        >;
+    }
+    /// The virtual machines that an agent with the role `proxmox` looks after, on a Proxmox VE
+    /// cluster that it reaches. A machine is ours by its SMBIOS UUID, never by its name or VMID.
+    #[derive(Debug)]
+    pub struct MachineServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> MachineServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for MachineServiceServer<T>
+    where
+        T: MachineService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/omni_scale.v1.MachineService/ObserveMachines" => {
+                    #[allow(non_camel_case_types)]
+                    struct ObserveMachinesSvc<T: MachineService>(pub Arc<T>);
+                    impl<
+                        T: MachineService,
+                    > tonic::server::UnaryService<super::ObserveMachinesRequest>
+                    for ObserveMachinesSvc<T> {
+                        type Response = super::ObserveMachinesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ObserveMachinesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MachineService>::observe_machines(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ObserveMachinesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/omni_scale.v1.MachineService/ApplyMachine" => {
+                    #[allow(non_camel_case_types)]
+                    struct ApplyMachineSvc<T: MachineService>(pub Arc<T>);
+                    impl<
+                        T: MachineService,
+                    > tonic::server::ServerStreamingService<super::ApplyMachineRequest>
+                    for ApplyMachineSvc<T> {
+                        type Response = super::ApplyMachineResponse;
+                        type ResponseStream = T::ApplyMachineStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ApplyMachineRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MachineService>::apply_machine(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ApplyMachineSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/omni_scale.v1.MachineService/ControlMachine" => {
+                    #[allow(non_camel_case_types)]
+                    struct ControlMachineSvc<T: MachineService>(pub Arc<T>);
+                    impl<
+                        T: MachineService,
+                    > tonic::server::ServerStreamingService<super::ControlMachineRequest>
+                    for ControlMachineSvc<T> {
+                        type Response = super::ControlMachineResponse;
+                        type ResponseStream = T::ControlMachineStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ControlMachineRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MachineService>::control_machine(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ControlMachineSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/omni_scale.v1.MachineService/DeleteMachine" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteMachineSvc<T: MachineService>(pub Arc<T>);
+                    impl<
+                        T: MachineService,
+                    > tonic::server::ServerStreamingService<super::DeleteMachineRequest>
+                    for DeleteMachineSvc<T> {
+                        type Response = super::DeleteMachineResponse;
+                        type ResponseStream = T::DeleteMachineStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteMachineRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MachineService>::delete_machine(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteMachineSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/omni_scale.v1.MachineService/WatchMachines" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchMachinesSvc<T: MachineService>(pub Arc<T>);
+                    impl<
+                        T: MachineService,
+                    > tonic::server::ServerStreamingService<super::WatchMachinesRequest>
+                    for WatchMachinesSvc<T> {
+                        type Response = super::WatchMachinesResponse;
+                        type ResponseStream = T::WatchMachinesStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchMachinesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MachineService>::watch_machines(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchMachinesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/omni_scale.v1.MachineService/RevealEnrollmentSecret" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevealEnrollmentSecretSvc<T: MachineService>(pub Arc<T>);
+                    impl<
+                        T: MachineService,
+                    > tonic::server::UnaryService<super::RevealEnrollmentSecretRequest>
+                    for RevealEnrollmentSecretSvc<T> {
+                        type Response = super::RevealEnrollmentSecretResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevealEnrollmentSecretRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MachineService>::reveal_enrollment_secret(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevealEnrollmentSecretSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/omni_scale.v1.MachineService/FinishFirstBoot" => {
+                    #[allow(non_camel_case_types)]
+                    struct FinishFirstBootSvc<T: MachineService>(pub Arc<T>);
+                    impl<
+                        T: MachineService,
+                    > tonic::server::ServerStreamingService<
+                        super::FinishFirstBootRequest,
+                    > for FinishFirstBootSvc<T> {
+                        type Response = super::FinishFirstBootResponse;
+                        type ResponseStream = T::FinishFirstBootStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FinishFirstBootRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MachineService>::finish_first_boot(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FinishFirstBootSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for MachineServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "omni_scale.v1.MachineService";
+    impl<T> tonic::server::NamedService for MachineServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// A question that has an answer. Preflight checks and the gates of waves.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -2547,7 +3915,7 @@ pub struct Check {
     /// Ask again for at most this long until it passes. 0: ask once. At most 900.
     #[prost(uint32, tag = "2")]
     pub wait_seconds: u32,
-    #[prost(oneof = "check::Kind", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "check::Kind", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
     pub kind: ::core::option::Option<check::Kind>,
 }
 /// Nested message and enum types in `Check`.
@@ -2587,6 +3955,9 @@ pub mod check {
         /// What agent.toml allows covers this unit configuration.
         #[prost(message, tag = "13")]
         UnitPolicy(super::UnitPolicyCheck),
+        /// A Proxmox VE cluster can be used for what is to be made on it.
+        #[prost(message, tag = "14")]
+        Hypervisor(super::HypervisorCheck),
     }
 }
 /// Answer to a check. Several may come for one check: `WAITING` until the last.
@@ -2763,6 +4134,23 @@ pub struct UnitPolicyCheck {
     #[prost(message, optional, tag = "1")]
     pub configuration: ::core::option::Option<UnitConfiguration>,
 }
+/// Everything that stands in the way of making these machines, in one report: each fault is a
+/// line of its evidence. Rights, storages with their content and room, bridges, VMIDs, processors,
+/// the nodes' own DNS, and whether images that are missing can be fetched.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HypervisorCheck {
+    #[prost(message, optional, tag = "1")]
+    pub hypervisor: ::core::option::Option<Hypervisor>,
+    /// As they will be applied.
+    #[prost(message, repeated, tag = "2")]
+    pub machines: ::prost::alloc::vec::Vec<Machine>,
+    /// IP addresses of the resolvers that know the names of this site. A node that asks others is
+    /// warned of.
+    #[prost(string, repeated, tag = "3")]
+    pub nameservers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 #[derive(serde::Serialize, serde::Deserialize)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -2932,7 +4320,8 @@ pub struct DescribeResponse {
     #[prost(string, tag = "17")]
     pub damage: ::prost::alloc::string::String,
 }
-/// What the agent has done to one target: `unit/tsidp`, `stack/omni`, `secret/NAME`.
+/// What the agent has done to one target: `unit/tsidp`, `stack/omni`, `secret/NAME`,
+/// `machine/NAME`.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4852,1369 +6241,6 @@ pub mod host_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "omni_scale.v1.HostService";
     impl<T> tonic::server::NamedService for HostServiceServer<T> {
-        const NAME: &'static str = SERVICE_NAME;
-    }
-}
-/// A Proxmox VE cluster, and how to know that it is the right one. agent.toml limits which.
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Hypervisor {
-    /// `<https://HOST:PORT`,> without a path.
-    #[prost(string, tag = "1")]
-    pub url: ::prost::alloc::string::String,
-    /// `USER@REALM!TOKENID`.
-    #[prost(string, tag = "2")]
-    pub token_id: ::prost::alloc::string::String,
-    /// Name of the secret on this agent's host that holds the token.
-    #[prost(string, tag = "3")]
-    pub token_secret: ::prost::alloc::string::String,
-    /// SHA-256 of certificates of its nodes, 64 lower-case hex digits each. With one or more,
-    /// nothing else is asked of the certificate.
-    #[prost(string, repeated, tag = "4")]
-    pub certificate_sha256: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// PEM certificates trusted beside the host's own. Not with `certificate_sha256`.
-    #[prost(string, tag = "5")]
-    pub roots_pem: ::prost::alloc::string::String,
-}
-/// A machine, with nothing left to decide.
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Machine {
-    /// A DNS label, unique in the deployment.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// SMBIOS UUID, lower-case: UUIDv5 of deployment, name and incarnation.
-    #[prost(string, tag = "2")]
-    pub uuid: ::prost::alloc::string::String,
-    /// Counts up when a machine of this name was deleted and is wanted again. From 0.
-    #[prost(uint32, tag = "3")]
-    pub incarnation: u32,
-    #[prost(enumeration = "MachineKind", tag = "4")]
-    pub kind: i32,
-    /// Proxmox node to create it on. A machine that has been migrated stays where it is.
-    #[prost(string, tag = "5")]
-    pub node: ::prost::alloc::string::String,
-    /// Tried first. Another of the range is taken when somebody else was quicker.
-    #[prost(uint32, tag = "6")]
-    pub vmid: u32,
-    #[prost(message, optional, tag = "7")]
-    pub vmid_range: ::core::option::Option<VmidRange>,
-    /// Per socket; there is one socket. 1 to 512.
-    #[prost(uint32, tag = "8")]
-    pub cores: u32,
-    /// Mebibytes. At least 512.
-    #[prost(uint32, tag = "9")]
-    pub memory_mebibytes: u32,
-    /// Proxmox's word, e.g. `x86-64-v2-AES` or `host`.
-    #[prost(string, tag = "10")]
-    pub cpu: ::prost::alloc::string::String,
-    #[prost(enumeration = "Firmware", tag = "11")]
-    pub firmware: i32,
-    /// The first one is booted from.
-    #[prost(message, repeated, tag = "12")]
-    pub disks: ::prost::alloc::vec::Vec<Disk>,
-    #[prost(message, repeated, tag = "13")]
-    pub networks: ::prost::alloc::vec::Vec<NetworkInterface>,
-    #[prost(message, optional, tag = "14")]
-    pub image: ::core::option::Option<MachineImage>,
-    /// Storage for the firmware's variables and for the first-boot ISO.
-    #[prost(string, tag = "15")]
-    pub firmware_storage: ::prost::alloc::string::String,
-    #[prost(string, tag = "16")]
-    pub iso_storage: ::prost::alloc::string::String,
-    /// NoCloud `user-data`.
-    #[prost(message, optional, tag = "17")]
-    pub user_data: ::core::option::Option<Text>,
-    /// NoCloud `network-config`, version 2 of cloud-init or version 1 for Talos. Empty: none.
-    #[prost(string, tag = "18")]
-    pub network_configuration: ::prost::alloc::string::String,
-    /// Secret that this agent makes for the machine's enrolment before `user_data` is filled in.
-    /// Empty: none.
-    #[prost(string, tag = "19")]
-    pub enrollment_secret: ::prost::alloc::string::String,
-    /// Proxmox tags beside our own, lower-case.
-    #[prost(string, repeated, tag = "20")]
-    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(bool, tag = "21")]
-    pub start_on_boot: bool,
-    /// The group it was declared in, for placement.
-    #[prost(string, tag = "22")]
-    pub group: ::prost::alloc::string::String,
-}
-/// Both ends are part of it. 100 to 999999999.
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct VmidRange {
-    #[prost(uint32, tag = "1")]
-    pub first: u32,
-    #[prost(uint32, tag = "2")]
-    pub last: u32,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Disk {
-    #[prost(string, tag = "1")]
-    pub storage: ::prost::alloc::string::String,
-    /// Gibibytes. 1 to 131072.
-    #[prost(uint32, tag = "2")]
-    pub size_gibibytes: u32,
-    /// Emulates a solid state drive, and passes discards on.
-    #[prost(bool, tag = "3")]
-    pub solid_state: bool,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct NetworkInterface {
-    #[prost(string, tag = "1")]
-    pub bridge: ::prost::alloc::string::String,
-    /// 1 to 4094. 0: untagged.
-    #[prost(uint32, tag = "2")]
-    pub vlan: u32,
-    #[prost(bool, tag = "3")]
-    pub firewall: bool,
-}
-/// What the first disk is made from, or what the machine boots when that disk is empty.
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct MachineImage {
-    #[prost(enumeration = "MachineImageKind", tag = "1")]
-    pub kind: i32,
-    /// Fetched by the Proxmox node itself.
-    #[prost(string, tag = "2")]
-    pub url: ::prost::alloc::string::String,
-    /// 64 lower-case hex digits. The file is named by it.
-    #[prost(string, tag = "3")]
-    pub sha256: ::prost::alloc::string::String,
-    /// Storage that keeps the file.
-    #[prost(string, tag = "4")]
-    pub storage: ::prost::alloc::string::String,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ObserveMachinesRequest {
-    #[prost(message, optional, tag = "1")]
-    pub hypervisor: ::core::option::Option<Hypervisor>,
-    /// Machines to look for, by name and UUID.
-    #[prost(message, repeated, tag = "2")]
-    pub machines: ::prost::alloc::vec::Vec<MachineIdentity>,
-    #[prost(message, optional, tag = "3")]
-    pub vmid_range: ::core::option::Option<VmidRange>,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct MachineIdentity {
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub uuid: ::prost::alloc::string::String,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ObserveMachinesResponse {
-    #[prost(message, optional, tag = "1")]
-    pub observation: ::core::option::Option<MachinesObservation>,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct MachinesObservation {
-    /// Whether the cluster answered. When false, nothing below is known.
-    #[prost(bool, tag = "1")]
-    pub known: bool,
-    #[prost(string, tag = "2")]
-    pub reason: ::prost::alloc::string::String,
-    /// Version of Proxmox VE, e.g. `9.2.6`.
-    #[prost(string, tag = "3")]
-    pub version: ::prost::alloc::string::String,
-    #[prost(message, repeated, tag = "4")]
-    pub nodes: ::prost::alloc::vec::Vec<HypervisorNode>,
-    /// One for each machine that was asked for, and for each that the ledger knows.
-    #[prost(message, repeated, tag = "5")]
-    pub machines: ::prost::alloc::vec::Vec<MachineObservation>,
-    /// VMIDs of the range that somebody has, ours included.
-    #[prost(uint32, repeated, tag = "6")]
-    pub taken_vmids: ::prost::alloc::vec::Vec<u32>,
-    /// Configurations that a creation of ours left half-made, and nobody is making any more.
-    #[prost(message, repeated, tag = "7")]
-    pub stubs: ::prost::alloc::vec::Vec<MachineStub>,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct HypervisorNode {
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    #[prost(bool, tag = "2")]
-    pub online: bool,
-    /// Mebibytes. A measurement: never part of a plan's basis.
-    #[prost(uint64, tag = "3")]
-    pub free_memory_mebibytes: u64,
-    /// Sums of the images of ours that this node can read.
-    #[prost(string, repeated, tag = "4")]
-    pub image_sha256: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct MachineObservation {
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub uuid: ::prost::alloc::string::String,
-    #[prost(enumeration = "MachinePresence", tag = "3")]
-    pub presence: i32,
-    /// Where it is now. Empty: nowhere.
-    #[prost(string, tag = "4")]
-    pub node: ::prost::alloc::string::String,
-    /// 0: none.
-    #[prost(uint32, tag = "5")]
-    pub vmid: u32,
-    /// Proxmox's words: `running`, `stopped`, `paused` …
-    #[prost(string, tag = "6")]
-    pub status: ::prost::alloc::string::String,
-    /// Proxmox's word for what locks it: `create`, `backup`, `migrate` … Empty: nothing.
-    #[prost(string, tag = "7")]
-    pub lock: ::prost::alloc::string::String,
-    /// IP addresses that its guest agent told. Empty: not known.
-    #[prost(string, repeated, tag = "8")]
-    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// What was applied last. Absent: nothing.
-    #[prost(message, optional, tag = "9")]
-    pub applied: ::core::option::Option<Machine>,
-    #[prost(uint64, tag = "10")]
-    pub generation: u64,
-    /// The first-boot ISO is still attached.
-    #[prost(bool, tag = "11")]
-    pub first_boot_attached: bool,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct MachineStub {
-    #[prost(string, tag = "1")]
-    pub node: ::prost::alloc::string::String,
-    #[prost(uint32, tag = "2")]
-    pub vmid: u32,
-    /// What to type on the Proxmox host to clear it.
-    #[prost(string, tag = "3")]
-    pub command: ::prost::alloc::string::String,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ApplyMachineRequest {
-    #[prost(message, optional, tag = "1")]
-    pub operation: ::core::option::Option<Operation>,
-    #[prost(message, optional, tag = "2")]
-    pub hypervisor: ::core::option::Option<Hypervisor>,
-    #[prost(message, optional, tag = "3")]
-    pub machine: ::core::option::Option<Machine>,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ApplyMachineResponse {
-    #[prost(oneof = "apply_machine_response::Message", tags = "1, 2")]
-    pub message: ::core::option::Option<apply_machine_response::Message>,
-}
-/// Nested message and enum types in `ApplyMachineResponse`.
-pub mod apply_machine_response {
-    #[derive(serde::Serialize, serde::Deserialize)]
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Message {
-        #[prost(message, tag = "1")]
-        Progress(super::Progress),
-        #[prost(message, tag = "2")]
-        Outcome(super::Outcome),
-    }
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ControlMachineRequest {
-    #[prost(message, optional, tag = "1")]
-    pub operation: ::core::option::Option<Operation>,
-    #[prost(message, optional, tag = "2")]
-    pub hypervisor: ::core::option::Option<Hypervisor>,
-    #[prost(message, optional, tag = "3")]
-    pub machine: ::core::option::Option<MachineIdentity>,
-    #[prost(enumeration = "ControlAction", tag = "4")]
-    pub action: i32,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ControlMachineResponse {
-    #[prost(oneof = "control_machine_response::Message", tags = "1, 2")]
-    pub message: ::core::option::Option<control_machine_response::Message>,
-}
-/// Nested message and enum types in `ControlMachineResponse`.
-pub mod control_machine_response {
-    #[derive(serde::Serialize, serde::Deserialize)]
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Message {
-        #[prost(message, tag = "1")]
-        Progress(super::Progress),
-        #[prost(message, tag = "2")]
-        Outcome(super::Outcome),
-    }
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct DeleteMachineRequest {
-    #[prost(message, optional, tag = "1")]
-    pub operation: ::core::option::Option<Operation>,
-    #[prost(message, optional, tag = "2")]
-    pub hypervisor: ::core::option::Option<Hypervisor>,
-    #[prost(message, optional, tag = "3")]
-    pub machine: ::core::option::Option<MachineIdentity>,
-    /// The name as a person typed it. Refused unless it is the machine's.
-    #[prost(string, tag = "4")]
-    pub typed_name: ::prost::alloc::string::String,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct DeleteMachineResponse {
-    #[prost(oneof = "delete_machine_response::Message", tags = "1, 2")]
-    pub message: ::core::option::Option<delete_machine_response::Message>,
-}
-/// Nested message and enum types in `DeleteMachineResponse`.
-pub mod delete_machine_response {
-    #[derive(serde::Serialize, serde::Deserialize)]
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Message {
-        #[prost(message, tag = "1")]
-        Progress(super::Progress),
-        #[prost(message, tag = "2")]
-        Outcome(super::Outcome),
-    }
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct WatchMachinesRequest {
-    #[prost(message, optional, tag = "1")]
-    pub hypervisor: ::core::option::Option<Hypervisor>,
-    #[prost(message, repeated, tag = "2")]
-    pub machines: ::prost::alloc::vec::Vec<MachineIdentity>,
-    #[prost(message, optional, tag = "3")]
-    pub vmid_range: ::core::option::Option<VmidRange>,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct WatchMachinesResponse {
-    #[prost(message, optional, tag = "1")]
-    pub observation: ::core::option::Option<MachinesObservation>,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RevealEnrollmentSecretRequest {
-    #[prost(message, optional, tag = "1")]
-    pub machine: ::core::option::Option<MachineIdentity>,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[prost(skip_debug)]
-pub struct RevealEnrollmentSecretResponse {
-    /// For `enroll`, once. Never logged.
-    #[prost(string, tag = "1")]
-    pub secret: ::prost::alloc::string::String,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct FinishFirstBootRequest {
-    #[prost(message, optional, tag = "1")]
-    pub operation: ::core::option::Option<Operation>,
-    #[prost(message, optional, tag = "2")]
-    pub hypervisor: ::core::option::Option<Hypervisor>,
-    #[prost(message, optional, tag = "3")]
-    pub machine: ::core::option::Option<MachineIdentity>,
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct FinishFirstBootResponse {
-    #[prost(oneof = "finish_first_boot_response::Message", tags = "1, 2")]
-    pub message: ::core::option::Option<finish_first_boot_response::Message>,
-}
-/// Nested message and enum types in `FinishFirstBootResponse`.
-pub mod finish_first_boot_response {
-    #[derive(serde::Serialize, serde::Deserialize)]
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Message {
-        #[prost(message, tag = "1")]
-        Progress(super::Progress),
-        #[prost(message, tag = "2")]
-        Outcome(super::Outcome),
-    }
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum MachineKind {
-    Unspecified = 0,
-    /// Debian or Ubuntu with cloud-init, a host of ours.
-    Host = 1,
-    /// A Talos machine that joins Omni.
-    Talos = 2,
-}
-impl MachineKind {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "MACHINE_KIND_UNSPECIFIED",
-            Self::Host => "MACHINE_KIND_HOST",
-            Self::Talos => "MACHINE_KIND_TALOS",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "MACHINE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
-            "MACHINE_KIND_HOST" => Some(Self::Host),
-            "MACHINE_KIND_TALOS" => Some(Self::Talos),
-            _ => None,
-        }
-    }
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum Firmware {
-    Unspecified = 0,
-    Seabios = 1,
-    /// UEFI without enrolled keys.
-    Ovmf = 2,
-}
-impl Firmware {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "FIRMWARE_UNSPECIFIED",
-            Self::Seabios => "FIRMWARE_SEABIOS",
-            Self::Ovmf => "FIRMWARE_OVMF",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "FIRMWARE_UNSPECIFIED" => Some(Self::Unspecified),
-            "FIRMWARE_SEABIOS" => Some(Self::Seabios),
-            "FIRMWARE_OVMF" => Some(Self::Ovmf),
-            _ => None,
-        }
-    }
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum MachineImageKind {
-    Unspecified = 0,
-    /// qcow2 or raw, imported as the first disk.
-    Disk = 1,
-    /// Attached as a CD-ROM.
-    Iso = 2,
-}
-impl MachineImageKind {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "MACHINE_IMAGE_KIND_UNSPECIFIED",
-            Self::Disk => "MACHINE_IMAGE_KIND_DISK",
-            Self::Iso => "MACHINE_IMAGE_KIND_ISO",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "MACHINE_IMAGE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
-            "MACHINE_IMAGE_KIND_DISK" => Some(Self::Disk),
-            "MACHINE_IMAGE_KIND_ISO" => Some(Self::Iso),
-            _ => None,
-        }
-    }
-}
-#[derive(serde::Serialize, serde::Deserialize)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum MachinePresence {
-    Unspecified = 0,
-    Unknown = 1,
-    /// No machine has its UUID, and nothing is making one.
-    Absent = 2,
-    /// A creation of ours is running.
-    Creating = 3,
-    Present = 4,
-}
-impl MachinePresence {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "MACHINE_PRESENCE_UNSPECIFIED",
-            Self::Unknown => "MACHINE_PRESENCE_UNKNOWN",
-            Self::Absent => "MACHINE_PRESENCE_ABSENT",
-            Self::Creating => "MACHINE_PRESENCE_CREATING",
-            Self::Present => "MACHINE_PRESENCE_PRESENT",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "MACHINE_PRESENCE_UNSPECIFIED" => Some(Self::Unspecified),
-            "MACHINE_PRESENCE_UNKNOWN" => Some(Self::Unknown),
-            "MACHINE_PRESENCE_ABSENT" => Some(Self::Absent),
-            "MACHINE_PRESENCE_CREATING" => Some(Self::Creating),
-            "MACHINE_PRESENCE_PRESENT" => Some(Self::Present),
-            _ => None,
-        }
-    }
-}
-/// Generated client implementations.
-pub mod machine_service_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    use tonic::codegen::http::Uri;
-    /// The virtual machines that an agent with the role `proxmox` looks after, on a Proxmox VE
-    /// cluster that it reaches. A machine is ours by its SMBIOS UUID, never by its name or VMID.
-    #[derive(Debug, Clone)]
-    pub struct MachineServiceClient<T> {
-        inner: tonic::client::Grpc<T>,
-    }
-    impl<T> MachineServiceClient<T>
-    where
-        T: tonic::client::GrpcService<tonic::body::Body>,
-        T::Error: Into<StdError>,
-        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
-        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
-    {
-        pub fn new(inner: T) -> Self {
-            let inner = tonic::client::Grpc::new(inner);
-            Self { inner }
-        }
-        pub fn with_origin(inner: T, origin: Uri) -> Self {
-            let inner = tonic::client::Grpc::with_origin(inner, origin);
-            Self { inner }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> MachineServiceClient<InterceptedService<T, F>>
-        where
-            F: tonic::service::Interceptor,
-            T::ResponseBody: Default,
-            T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
-        {
-            MachineServiceClient::new(InterceptedService::new(inner, interceptor))
-        }
-        /// Compress requests with the given encoding.
-        ///
-        /// This requires the server to support it otherwise it might respond with an
-        /// error.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.send_compressed(encoding);
-            self
-        }
-        /// Enable decompressing responses.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.accept_compressed(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_decoding_message_size(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_encoding_message_size(limit);
-            self
-        }
-        /// The cluster, and what there is of the named machines. Role: viewer.
-        pub async fn observe_machines(
-            &mut self,
-            request: impl tonic::IntoRequest<super::ObserveMachinesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::ObserveMachinesResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/omni_scale.v1.MachineService/ObserveMachines",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("omni_scale.v1.MachineService", "ObserveMachines"),
-                );
-            self.inner.unary(req, path, codec).await
-        }
-        /// Creates the machine if no machine with its UUID exists, and starts it. Role: operator.
-        pub async fn apply_machine(
-            &mut self,
-            request: impl tonic::IntoRequest<super::ApplyMachineRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::ApplyMachineResponse>>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/omni_scale.v1.MachineService/ApplyMachine",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("omni_scale.v1.MachineService", "ApplyMachine"));
-            self.inner.server_streaming(req, path, codec).await
-        }
-        /// Role: operator.
-        pub async fn control_machine(
-            &mut self,
-            request: impl tonic::IntoRequest<super::ControlMachineRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::ControlMachineResponse>>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/omni_scale.v1.MachineService/ControlMachine",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("omni_scale.v1.MachineService", "ControlMachine"),
-                );
-            self.inner.server_streaming(req, path, codec).await
-        }
-        /// Stops and deletes the machine with its disks. Role: admin.
-        pub async fn delete_machine(
-            &mut self,
-            request: impl tonic::IntoRequest<super::DeleteMachineRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::DeleteMachineResponse>>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/omni_scale.v1.MachineService/DeleteMachine",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("omni_scale.v1.MachineService", "DeleteMachine"),
-                );
-            self.inner.server_streaming(req, path, codec).await
-        }
-        /// The state now, then each change. Role: viewer.
-        pub async fn watch_machines(
-            &mut self,
-            request: impl tonic::IntoRequest<super::WatchMachinesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::WatchMachinesResponse>>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/omni_scale.v1.MachineService/WatchMachines",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("omni_scale.v1.MachineService", "WatchMachines"),
-                );
-            self.inner.server_streaming(req, path, codec).await
-        }
-        /// The one-time secret with which a machine that was made here enrols. Role: admin.
-        pub async fn reveal_enrollment_secret(
-            &mut self,
-            request: impl tonic::IntoRequest<super::RevealEnrollmentSecretRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::RevealEnrollmentSecretResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/omni_scale.v1.MachineService/RevealEnrollmentSecret",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "omni_scale.v1.MachineService",
-                        "RevealEnrollmentSecret",
-                    ),
-                );
-            self.inner.unary(req, path, codec).await
-        }
-        /// The machine is enrolled: its first-boot data is ejected and deleted, its secret void.
-        /// Role: operator.
-        pub async fn finish_first_boot(
-            &mut self,
-            request: impl tonic::IntoRequest<super::FinishFirstBootRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::FinishFirstBootResponse>>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/omni_scale.v1.MachineService/FinishFirstBoot",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("omni_scale.v1.MachineService", "FinishFirstBoot"),
-                );
-            self.inner.server_streaming(req, path, codec).await
-        }
-    }
-}
-/// Generated server implementations.
-pub mod machine_service_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    /// Generated trait containing gRPC methods that should be implemented for use with MachineServiceServer.
-    #[async_trait]
-    pub trait MachineService: std::marker::Send + std::marker::Sync + 'static {
-        /// The cluster, and what there is of the named machines. Role: viewer.
-        async fn observe_machines(
-            &self,
-            request: tonic::Request<super::ObserveMachinesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::ObserveMachinesResponse>,
-            tonic::Status,
-        >;
-        /// Server streaming response type for the ApplyMachine method.
-        type ApplyMachineStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::ApplyMachineResponse, tonic::Status>,
-            >
-            + std::marker::Send
-            + 'static;
-        /// Creates the machine if no machine with its UUID exists, and starts it. Role: operator.
-        async fn apply_machine(
-            &self,
-            request: tonic::Request<super::ApplyMachineRequest>,
-        ) -> std::result::Result<
-            tonic::Response<Self::ApplyMachineStream>,
-            tonic::Status,
-        >;
-        /// Server streaming response type for the ControlMachine method.
-        type ControlMachineStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::ControlMachineResponse, tonic::Status>,
-            >
-            + std::marker::Send
-            + 'static;
-        /// Role: operator.
-        async fn control_machine(
-            &self,
-            request: tonic::Request<super::ControlMachineRequest>,
-        ) -> std::result::Result<
-            tonic::Response<Self::ControlMachineStream>,
-            tonic::Status,
-        >;
-        /// Server streaming response type for the DeleteMachine method.
-        type DeleteMachineStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::DeleteMachineResponse, tonic::Status>,
-            >
-            + std::marker::Send
-            + 'static;
-        /// Stops and deletes the machine with its disks. Role: admin.
-        async fn delete_machine(
-            &self,
-            request: tonic::Request<super::DeleteMachineRequest>,
-        ) -> std::result::Result<
-            tonic::Response<Self::DeleteMachineStream>,
-            tonic::Status,
-        >;
-        /// Server streaming response type for the WatchMachines method.
-        type WatchMachinesStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::WatchMachinesResponse, tonic::Status>,
-            >
-            + std::marker::Send
-            + 'static;
-        /// The state now, then each change. Role: viewer.
-        async fn watch_machines(
-            &self,
-            request: tonic::Request<super::WatchMachinesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<Self::WatchMachinesStream>,
-            tonic::Status,
-        >;
-        /// The one-time secret with which a machine that was made here enrols. Role: admin.
-        async fn reveal_enrollment_secret(
-            &self,
-            request: tonic::Request<super::RevealEnrollmentSecretRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::RevealEnrollmentSecretResponse>,
-            tonic::Status,
-        >;
-        /// Server streaming response type for the FinishFirstBoot method.
-        type FinishFirstBootStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::FinishFirstBootResponse, tonic::Status>,
-            >
-            + std::marker::Send
-            + 'static;
-        /// The machine is enrolled: its first-boot data is ejected and deleted, its secret void.
-        /// Role: operator.
-        async fn finish_first_boot(
-            &self,
-            request: tonic::Request<super::FinishFirstBootRequest>,
-        ) -> std::result::Result<
-            tonic::Response<Self::FinishFirstBootStream>,
-            tonic::Status,
-        >;
-    }
-    /// The virtual machines that an agent with the role `proxmox` looks after, on a Proxmox VE
-    /// cluster that it reaches. A machine is ours by its SMBIOS UUID, never by its name or VMID.
-    #[derive(Debug)]
-    pub struct MachineServiceServer<T> {
-        inner: Arc<T>,
-        accept_compression_encodings: EnabledCompressionEncodings,
-        send_compression_encodings: EnabledCompressionEncodings,
-        max_decoding_message_size: Option<usize>,
-        max_encoding_message_size: Option<usize>,
-    }
-    impl<T> MachineServiceServer<T> {
-        pub fn new(inner: T) -> Self {
-            Self::from_arc(Arc::new(inner))
-        }
-        pub fn from_arc(inner: Arc<T>) -> Self {
-            Self {
-                inner,
-                accept_compression_encodings: Default::default(),
-                send_compression_encodings: Default::default(),
-                max_decoding_message_size: None,
-                max_encoding_message_size: None,
-            }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
-        where
-            F: tonic::service::Interceptor,
-        {
-            InterceptedService::new(Self::new(inner), interceptor)
-        }
-        /// Enable decompressing requests with the given encoding.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.accept_compression_encodings.enable(encoding);
-            self
-        }
-        /// Compress responses with the given encoding, if the client supports it.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.send_compression_encodings.enable(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.max_decoding_message_size = Some(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.max_encoding_message_size = Some(limit);
-            self
-        }
-    }
-    impl<T, B> tonic::codegen::Service<http::Request<B>> for MachineServiceServer<T>
-    where
-        T: MachineService,
-        B: Body + std::marker::Send + 'static,
-        B::Error: Into<StdError> + std::marker::Send + 'static,
-    {
-        type Response = http::Response<tonic::body::Body>;
-        type Error = std::convert::Infallible;
-        type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
-            Poll::Ready(Ok(()))
-        }
-        fn call(&mut self, req: http::Request<B>) -> Self::Future {
-            match req.uri().path() {
-                "/omni_scale.v1.MachineService/ObserveMachines" => {
-                    #[allow(non_camel_case_types)]
-                    struct ObserveMachinesSvc<T: MachineService>(pub Arc<T>);
-                    impl<
-                        T: MachineService,
-                    > tonic::server::UnaryService<super::ObserveMachinesRequest>
-                    for ObserveMachinesSvc<T> {
-                        type Response = super::ObserveMachinesResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ObserveMachinesRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MachineService>::observe_machines(&inner, request)
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = ObserveMachinesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/omni_scale.v1.MachineService/ApplyMachine" => {
-                    #[allow(non_camel_case_types)]
-                    struct ApplyMachineSvc<T: MachineService>(pub Arc<T>);
-                    impl<
-                        T: MachineService,
-                    > tonic::server::ServerStreamingService<super::ApplyMachineRequest>
-                    for ApplyMachineSvc<T> {
-                        type Response = super::ApplyMachineResponse;
-                        type ResponseStream = T::ApplyMachineStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ApplyMachineRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MachineService>::apply_machine(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = ApplyMachineSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.server_streaming(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/omni_scale.v1.MachineService/ControlMachine" => {
-                    #[allow(non_camel_case_types)]
-                    struct ControlMachineSvc<T: MachineService>(pub Arc<T>);
-                    impl<
-                        T: MachineService,
-                    > tonic::server::ServerStreamingService<super::ControlMachineRequest>
-                    for ControlMachineSvc<T> {
-                        type Response = super::ControlMachineResponse;
-                        type ResponseStream = T::ControlMachineStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ControlMachineRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MachineService>::control_machine(&inner, request)
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = ControlMachineSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.server_streaming(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/omni_scale.v1.MachineService/DeleteMachine" => {
-                    #[allow(non_camel_case_types)]
-                    struct DeleteMachineSvc<T: MachineService>(pub Arc<T>);
-                    impl<
-                        T: MachineService,
-                    > tonic::server::ServerStreamingService<super::DeleteMachineRequest>
-                    for DeleteMachineSvc<T> {
-                        type Response = super::DeleteMachineResponse;
-                        type ResponseStream = T::DeleteMachineStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::DeleteMachineRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MachineService>::delete_machine(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = DeleteMachineSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.server_streaming(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/omni_scale.v1.MachineService/WatchMachines" => {
-                    #[allow(non_camel_case_types)]
-                    struct WatchMachinesSvc<T: MachineService>(pub Arc<T>);
-                    impl<
-                        T: MachineService,
-                    > tonic::server::ServerStreamingService<super::WatchMachinesRequest>
-                    for WatchMachinesSvc<T> {
-                        type Response = super::WatchMachinesResponse;
-                        type ResponseStream = T::WatchMachinesStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::WatchMachinesRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MachineService>::watch_machines(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = WatchMachinesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.server_streaming(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/omni_scale.v1.MachineService/RevealEnrollmentSecret" => {
-                    #[allow(non_camel_case_types)]
-                    struct RevealEnrollmentSecretSvc<T: MachineService>(pub Arc<T>);
-                    impl<
-                        T: MachineService,
-                    > tonic::server::UnaryService<super::RevealEnrollmentSecretRequest>
-                    for RevealEnrollmentSecretSvc<T> {
-                        type Response = super::RevealEnrollmentSecretResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::RevealEnrollmentSecretRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MachineService>::reveal_enrollment_secret(
-                                        &inner,
-                                        request,
-                                    )
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = RevealEnrollmentSecretSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/omni_scale.v1.MachineService/FinishFirstBoot" => {
-                    #[allow(non_camel_case_types)]
-                    struct FinishFirstBootSvc<T: MachineService>(pub Arc<T>);
-                    impl<
-                        T: MachineService,
-                    > tonic::server::ServerStreamingService<
-                        super::FinishFirstBootRequest,
-                    > for FinishFirstBootSvc<T> {
-                        type Response = super::FinishFirstBootResponse;
-                        type ResponseStream = T::FinishFirstBootStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::FinishFirstBootRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MachineService>::finish_first_boot(&inner, request)
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = FinishFirstBootSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.server_streaming(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
-            }
-        }
-    }
-    impl<T> Clone for MachineServiceServer<T> {
-        fn clone(&self) -> Self {
-            let inner = self.inner.clone();
-            Self {
-                inner,
-                accept_compression_encodings: self.accept_compression_encodings,
-                send_compression_encodings: self.send_compression_encodings,
-                max_decoding_message_size: self.max_decoding_message_size,
-                max_encoding_message_size: self.max_encoding_message_size,
-            }
-        }
-    }
-    /// Generated gRPC service name
-    pub const SERVICE_NAME: &str = "omni_scale.v1.MachineService";
-    impl<T> tonic::server::NamedService for MachineServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn a_whole_machine_is_one() {
         let machine = CheckedMachine::try_from(examples::talos("cp-1")).unwrap();
-        assert_eq!(machine.identity().name(), "cp-1");
+        assert_eq!(machine.identity().name().as_str(), "cp-1");
         assert_eq!(machine.vmids(), 5000..=5099);
     }
 

@@ -8,7 +8,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::id::{DeploymentId, InvalidId};
+use crate::id::{DeploymentId, InvalidId, MachineName};
 use crate::v1;
 
 /// Tag that every machine of omni-scale carries.
@@ -17,13 +17,13 @@ pub const MACHINE_TAG: &str = "omni-scale";
 /// A machine's name, and the UUID that says which machine of this name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MachineIdentity {
-    name: String,
+    name: MachineName,
     uuid: Uuid,
 }
 
 impl MachineIdentity {
-    /// A DNS label.
-    pub fn name(&self) -> &str {
+    /// Its name in the deployment.
+    pub const fn name(&self) -> &MachineName {
         &self.name
     }
 
@@ -33,13 +33,7 @@ impl MachineIdentity {
     }
 
     pub(super) fn parse(name: &str, uuid: &str) -> Result<Self, InvalidId> {
-        if !is_label(name) {
-            return Err(InvalidId {
-                text: name.chars().take(80).collect(),
-                kind: "machine name",
-                rule: "1 to 63 lower-case letters, digits and `-`, a letter or digit at both ends",
-            });
-        }
+        let name = name.parse()?;
         let parsed = Uuid::parse_str(uuid).ok();
         let parsed = parsed.filter(|parsed| !parsed.is_nil() && parsed.to_string() == uuid);
         let uuid = parsed.ok_or_else(|| InvalidId {
@@ -47,10 +41,7 @@ impl MachineIdentity {
             kind: "machine UUID",
             rule: "8-4-4-4-12 lower-case hex digits, not all of them 0",
         })?;
-        Ok(Self {
-            name: name.to_owned(),
-            uuid,
-        })
+        Ok(Self { name, uuid })
     }
 }
 
@@ -71,20 +62,10 @@ impl TryFrom<v1::MachineIdentity> for MachineIdentity {
 impl From<MachineIdentity> for v1::MachineIdentity {
     fn from(identity: MachineIdentity) -> Self {
         Self {
-            name: identity.name,
+            name: identity.name.into(),
             uuid: identity.uuid.to_string(),
         }
     }
-}
-
-/// A DNS label, which is what Proxmox and cloud-init both take as a name.
-fn is_label(name: &str) -> bool {
-    let letter = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = name.as_bytes();
-    (1..=63).contains(&bytes.len())
-        && bytes.iter().all(|byte| letter(byte) || *byte == b'-')
-        && bytes.first().is_some_and(letter)
-        && bytes.last().is_some_and(letter)
 }
 
 /// The UUID of a machine: whoever computes it, from the same deployment, gets the same.

@@ -23,6 +23,7 @@ impl Checks {
                 Some(unit) => unit.unit_policy(check).await,
                 None => no_role("tsidp"),
             },
+            Kind::Hypervisor(_) => no_role("proxmox"),
             Kind::Tun(_)
             | Kind::Engine(_)
             | Kind::Service(_)
@@ -138,6 +139,7 @@ async fn ask_stacks(stacks: &dyn StackChecks, kind: &Kind) -> Finding {
         | Kind::Tailnet(_)
         | Kind::Discovery(_)
         | Kind::Http(_)
+        | Kind::Hypervisor(_)
         | Kind::UnitPolicy(_) => Finding::unknown("stacks do not know the answer").finally(),
     }
 }

@@ -86,6 +86,10 @@ fn ask(
             host.stack.runs(&check.service),
             format!("`{}` does not run", check.service),
         ),
-        Kind::PortFree(_) | Kind::Tun(_) | Kind::StackPolicy(_) | Kind::UnitPolicy(_) => Ok(()),
+        Kind::PortFree(_)
+        | Kind::Tun(_)
+        | Kind::StackPolicy(_)
+        | Kind::UnitPolicy(_)
+        | Kind::Hypervisor(_) => Ok(()),
     }
 }

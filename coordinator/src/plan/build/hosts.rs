@@ -126,6 +126,8 @@ fn running(desired: &Desired, host: &HostName, facts: &HostFacts) -> Vec<PlanRef
                     .secrets
                     .iter()
                     .any(|secret| secret.host == *host && secret.name == *name),
+                // No plan makes machines yet.
+                Target::Machine(_) => false,
             };
             ours.then(|| PlanRefusal::Running {
                 host: host.clone(),
