@@ -12,7 +12,7 @@ use super::model::{
 use super::read::{Context, Hosts};
 use super::values::{HypervisorWord, NodeName, Size, SubnetAddress};
 use super::{Files, secret};
-use crate::document::{Entry, Fields, Node, Report};
+use crate::document::{Entry, Fields, Location, Node, Report};
 
 /// What every Proxmox VE node of the last ten years can give, and what can migrate between them.
 /// The hypervisor's own default, kvm64, boots no Talos (siderolabs/talos#7202).
@@ -64,7 +64,7 @@ fn read_group(
     hosts: &Hosts<'_>,
     proxmox: &Proxmox,
 ) -> Option<MachineGroup> {
-    let kind = read_kind(files, context, &fields, name, hosts);
+    let kind = read_kind(files, context, &fields, name, hosts, proxmox);
     let count = fields.number("count", 1..=100, Some(1));
     if let (Some(MachineKind::Host(_)), Some(2..), Some(entry)) =
         (&kind, count, fields.entry("count"))
@@ -85,6 +85,7 @@ fn read_group(
     };
     let disks = read_disks(&fields, proxmox);
     let networks = read_networks(&fields, proxmox);
+    check_address(&fields, kind.as_ref(), networks.as_deref());
     let image = fields
         .required_fields("image")
         .and_then(|image| read_image(image, kind.as_ref()));
@@ -129,10 +130,12 @@ fn read_kind(
     fields: &Fields<'_>,
     name: &NodeName,
     hosts: &Hosts<'_>,
+    proxmox: &Proxmox,
 ) -> Option<MachineKind> {
     match (fields.entry("host"), fields.entry("talos")) {
         (Some(entry), None) => {
             let known: Option<HostName> = name.as_str().parse().ok();
+            check_host_name(fields, name, &entry.location, proxmox);
             if !known.is_some_and(|name| hosts.declares(&name)) {
                 fields.report().add_with_hint(
                     &entry.location,
@@ -167,6 +170,28 @@ fn read_kind(
             );
             None
         }
+    }
+}
+
+/// The longest name of a machine that becomes a host: the secret with which it enrols is called
+/// `enrollment-NAME`, and a secret's name has 63 characters at most.
+const LONGEST_HOST: usize = 63 - "enrollment-".len();
+
+fn check_host_name(fields: &Fields<'_>, name: &NodeName, place: &Location, proxmox: &Proxmox) {
+    if name.as_str().len() > LONGEST_HOST {
+        fields.report().add(
+            place,
+            format!(
+                "the name of a machine that becomes a host has {LONGEST_HOST} characters at most"
+            ),
+        );
+    }
+    if name.as_str() == proxmox.host.as_str() {
+        fields.report().add_with_hint(
+            place,
+            format!("the agent of `{name}` makes the machines, and cannot make its own"),
+            "name another host in `proxmox.host`, one that is there",
+        );
     }
 }
 
@@ -235,7 +260,7 @@ fn read_repository(
     let name = fields.required_parsed("name");
     let url = fields.required_parsed("url");
     let suite: Option<HypervisorWord> = fields.required_parsed("suite");
-    let components = fields.texts("components");
+    let components = read_components(&fields);
     let key = fields.required("key").and_then(|node| {
         let report = fields.report();
         let path = directory.join(report.text(node)?);
@@ -264,9 +289,27 @@ fn read_repository(
         name: name?,
         url: url?,
         suite: suite?.into(),
-        components: components?.into_iter().map(|(_, text)| text).collect(),
+        components: components?,
         key: key?,
     })
+}
+
+/// `main`, `contrib` …: at least one, each a word.
+fn read_components(fields: &Fields<'_>) -> Option<Vec<String>> {
+    let node = fields.required("components")?;
+    let items = fields.report().items(node)?;
+    if items.is_empty() {
+        fields
+            .report()
+            .add(&node.location, "name at least one component, as `[main]`");
+    }
+    let word = |item| {
+        fields
+            .report()
+            .parsed::<HypervisorWord>(item)
+            .map(String::from)
+    };
+    items.iter().map(word).collect()
 }
 
 /// Names of Debian packages (Debian Policy §5.6.1).
@@ -337,6 +380,23 @@ fn read_networks(fields: &Fields<'_>, proxmox: &Proxmox) -> Option<Vec<MachineNe
         }]);
     }
     Some(networks)
+}
+
+/// An address that is given is that of the one interface.
+fn check_address(
+    fields: &Fields<'_>,
+    kind: Option<&MachineKind>,
+    networks: Option<&[MachineNetwork]>,
+) {
+    let (Some(MachineKind::Host(host)), Some([_, _, ..])) = (kind, networks) else {
+        return;
+    };
+    if let (Some(_), Some(entry)) = (&host.address, fields.entry("networks")) {
+        fields.report().add(
+            &entry.value.location,
+            "a host whose `address` is given has one interface; with several it asks DHCP",
+        );
+    }
 }
 
 fn read_image(fields: Fields<'_>, kind: Option<&MachineKind>) -> Option<MachineImage> {

@@ -457,6 +457,21 @@ fn machines_that_cannot_be_meant_are_refused_with_their_place() {
             "  other:\n    host:",
             "a host that nobody declares",
         ),
+        (
+            "  omni-host:\n    host:\n      auth_key",
+            "  idp-host:\n    host:\n      auth_key",
+            "cannot make its own",
+        ),
+        (
+            "    nodes: [pve1]\n",
+            "    networks: [{}, {}]\n",
+            "has one interface",
+        ),
+        (
+            "components: [main]",
+            "components: []",
+            "at least one component",
+        ),
         ("count: 3", "count: 0", "a whole number from 1 to 100"),
         ("memory: 8GiB", "memory: 8G", "is not a size like `8GiB`"),
         ("size: 32GiB", "size: 1500MiB", "whole gibibytes"),

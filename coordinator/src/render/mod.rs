@@ -8,6 +8,7 @@
 
 mod eject;
 mod identity;
+mod machine;
 mod omni;
 mod provider;
 mod secrets;
@@ -20,6 +21,9 @@ mod yaml;
 mod tests;
 
 pub use eject::{Ejected, eject};
+pub use machine::{
+    enrollment_secret, host_network_configuration, host_user_data, talos_network_configuration,
+};
 pub use stack::STACK_NAME;
 
 use crate::deployment::{Deployment, Files, OmniStack};

@@ -1,0 +1,174 @@
+//! What a machine is given, whole.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use omni_scale_proto::v1::{SecretEncoding, Text, segment::Part};
+
+use super::*;
+use crate::deployment::{Deployment, HostMachine, MachineKind, read};
+
+const FULL: &str = include_str!("../../deployment/fixtures/full.yaml");
+const MACHINES: &str = include_str!("../../deployment/fixtures/machines.yaml");
+
+fn deployment(text: &str) -> Deployment {
+    let files = BTreeMap::from([
+        (
+            "roots.pem",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n\n\
+             -----BEGIN CERTIFICATE-----\nBBBB\n-----END CERTIFICATE-----\n",
+        ),
+        (
+            "tailscale.asc",
+            "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n-----END PGP PUBLIC KEY BLOCK-----\n",
+        ),
+    ]);
+    read(&files, Path::new("deployment.yaml"), text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Two machines that become the hosts, made by the agent of a third.
+fn full() -> Deployment {
+    deployment(&(FULL.replacen("hosts:\n", "hosts:\n  pve:\n    roles: [proxmox]\n", 1) + MACHINES))
+}
+
+fn machine<'a>(deployment: &'a Deployment, name: &str) -> &'a HostMachine {
+    match &deployment.machines[&name.parse().expect("a node's name")].kind {
+        MachineKind::Host(machine) => machine,
+        MachineKind::Talos { .. } => panic!("{name} is no host"),
+    }
+}
+
+/// The text with the names of its secrets, each a JSON string as its value will be.
+fn shown(text: &Text) -> String {
+    text.segments
+        .iter()
+        .map(|segment| match segment.part.as_ref().expect("a part") {
+            Part::Literal(literal) => literal.clone(),
+            Part::Secret(secret) => {
+                assert_eq!(secret.encoding(), SecretEncoding::JsonString);
+                format!("\"SECRET {}\"", secret.name)
+            }
+        })
+        .collect()
+}
+
+fn user_data(deployment: &Deployment, name: &str) -> String {
+    let host = name.parse().expect("a host's name");
+    shown(&host_user_data(
+        deployment,
+        &host,
+        machine(deployment, name),
+    ))
+}
+
+#[test]
+fn the_machine_of_tsidp_is_given_all_that_it_needs() {
+    insta::assert_snapshot!("idp_user_data", user_data(&full(), "idp-host"));
+}
+
+#[test]
+fn the_machine_of_omni_is_given_all_that_it_needs() {
+    insta::assert_snapshot!("omni_user_data", user_data(&full(), "omni-host"));
+}
+
+#[test]
+fn two_secrets_are_in_it_and_no_argument_holds_one() {
+    let text = user_data(&full(), "omni-host");
+    assert_eq!(text.matches("SECRET").count(), 2);
+    for secret in ["omni-host-auth-key", "enrollment-omni-host"] {
+        assert!(
+            text.contains(&format!(
+                "permissions: \"0400\"\n    content: \"SECRET {secret}\"\n"
+            )),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn it_is_a_document_that_cloud_init_can_read() {
+    for name in ["idp-host", "omni-host"] {
+        let text = user_data(&full(), name);
+        let report = crate::document::parse("user-data", &text);
+        assert!(report.is_ok(), "{name}: {:?}", report.err());
+    }
+}
+
+#[test]
+fn what_the_agent_allows_by_itself_is_not_asked_for() {
+    let deployment = full();
+    let omni = user_data(&deployment, "omni-host");
+    assert!(!omni.contains("--allow-image-repository"), "{omni}");
+    let elsewhere =
+        FULL.replacen("hosts:\n", "hosts:\n  pve:\n    roles: [proxmox]\n", 1) + MACHINES;
+    let elsewhere = elsewhere.replace(
+        "image: tailscale/tailscale:",
+        "image: registry.lab:5000/tailscale:",
+    );
+    let omni = user_data(&self::deployment(&elsewhere), "omni-host");
+    assert!(
+        omni.contains(" --allow-image-repository 'registry.lab:5000/tailscale'\n"),
+        "{omni}"
+    );
+    let released = "https://github.com/tailscale/tsidp/releases/download/v1/tsidp";
+    let released = elsewhere.replace("http://10.77.0.2:8000/tsidp", released);
+    let idp = user_data(&self::deployment(&released), "idp-host");
+    assert!(!idp.contains("--allow-artifact"), "{idp}");
+}
+
+#[test]
+fn a_machine_asks_dhcp_or_is_told_and_always_knows_its_name_servers() {
+    let deployment = full();
+    let proxmox = deployment.proxmox.as_ref().unwrap();
+    insta::assert_snapshot!(
+        host_network_configuration(proxmox, machine(&deployment, "idp-host")),
+        @r#"
+    version: 2
+    ethernets:
+      lan:
+        match:
+          name: "e*"
+        dhcp4: true
+        dhcp4-overrides:
+          use-dns: false
+          use-domains: false
+        nameservers:
+          addresses:
+            - "192.168.1.1"
+            - "192.168.1.2"
+          search:
+            - "site.lan"
+    "#
+    );
+    insta::assert_snapshot!(
+        host_network_configuration(proxmox, machine(&deployment, "omni-host")),
+        @r#"
+    version: 2
+    ethernets:
+      lan:
+        match:
+          name: "e*"
+        addresses:
+          - "192.168.1.20/24"
+        routes:
+          - to: "0.0.0.0/0"
+            via: "192.168.1.1"
+        nameservers:
+          addresses:
+            - "192.168.1.1"
+            - "192.168.1.2"
+          search:
+            - "site.lan"
+    "#
+    );
+    insta::assert_snapshot!(talos_network_configuration(proxmox), @r#"
+    version: 1
+    config:
+      - type: nameserver
+        address:
+          - "192.168.1.1"
+          - "192.168.1.2"
+        search:
+          - "site.lan"
+    "#);
+}
