@@ -15,6 +15,7 @@ pub mod identity;
 pub mod journal;
 pub mod lease;
 pub mod ledger;
+pub mod machine;
 pub mod nocloud;
 pub mod notify;
 pub mod operation;

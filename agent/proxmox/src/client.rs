@@ -45,6 +45,8 @@ impl Client {
                 .header()
                 .expect("the token was checked when it was made"),
             bounds,
+            #[cfg(feature = "testing")]
+            wire: None,
         };
         Ok(Self {
             peer: Arc::new(peer),
@@ -59,6 +61,17 @@ impl Client {
     #[must_use]
     pub fn recorded(mut self, record: Arc<crate::testing::Record>) -> Self {
         self.record = Some(record);
+        self
+    }
+
+    /// The same client over connections of a test's own making, without TCP and TLS: time can be paused.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn over(mut self, wire: crate::testing::Wire) -> Self {
+        self.peer = Arc::new(Peer {
+            wire: Some(wire),
+            ..(*self.peer).clone()
+        });
         self
     }
 

@@ -13,7 +13,10 @@ use hyper::{
     ext::ReasonPhrase,
 };
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
 
 use crate::{
     Address, Bounds, ConnectError, LostReply,
@@ -26,13 +29,32 @@ use crate::{
 type Outgoing = Either<Full<Bytes>, UploadBody>;
 
 /// Whom to ask, and how.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub(crate) address: Address,
     pub(crate) verifier: Verifier,
     pub(crate) authorization: HeaderValue,
     pub(crate) bounds: Bounds,
+    /// Instead of TCP and TLS.
+    #[cfg(feature = "testing")]
+    pub(crate) wire: Option<crate::testing::Wire>,
 }
+
+impl Peer {
+    async fn open(&self) -> Result<Box<dyn Connection>, ConnectError> {
+        #[cfg(feature = "testing")]
+        if let Some(wire) = &self.wire {
+            return Ok(Box::new(wire.connect()));
+        }
+        let stream = connect(&self.address, &self.verifier, self.bounds.connect).await?;
+        Ok(Box::new(stream))
+    }
+}
+
+/// What bytes go over.
+trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<Any: AsyncRead + AsyncWrite + Send + Unpin> Connection for Any {}
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,9 +83,7 @@ pub(crate) async fn exchange(peer: &Peer, request: Request) -> Result<Answer, Fa
     let limit = request.limit.unwrap_or(peer.bounds.answer);
     // Opened first: a missing file is no reason to connect.
     let outgoing = outgoing(peer, request).await?;
-    let stream = connect(&peer.address, &peer.verifier, peer.bounds.connect)
-        .await
-        .map_err(Failure::Connect)?;
+    let stream = peer.open().await.map_err(Failure::Connect)?;
     let broken = |error| Failure::Lost(LostReply::Broken(error));
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await

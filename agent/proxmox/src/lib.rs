@@ -57,6 +57,8 @@ pub use task::{
     LogLine, Patience, TaskEnd, TaskEntry, TaskFailure, TaskQuery, TaskState, TaskStatus, WaitError,
 };
 pub use token::{ApiToken, TokenError};
+/// What [`Client::wait`] is given up by.
+pub use tokio_util::sync::CancellationToken;
 pub use trust::{Trust, TrustError};
 pub use upid::{Upid, UpidError};
 pub use upload::{Checksum, ChecksumAlgorithm, Download, Upload, UploadSource};

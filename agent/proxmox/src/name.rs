@@ -171,6 +171,12 @@ impl<'de> Deserialize<'de> for Vmid {
     }
 }
 
+impl Serialize for Vmid {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(self.0)
+    }
+}
+
 impl FromStr for Vmid {
     type Err = NameError;
 

@@ -5,8 +5,10 @@
 mod noise;
 mod record;
 pub mod schema;
+mod wire;
 
 pub use noise::read_everything;
 pub use record::Record;
+pub use wire::Wire;
 
 pub(crate) use record::Draft;

@@ -24,8 +24,8 @@ did.";
     version,
     disable_help_subcommand = true,
     about = "The hands of omni-scale on this host",
-    long_about = "The hands of omni-scale on this host: it looks after the tsidp unit or the Omni stack, as the \
-                  coordinator asks it over the tailnet, and only within what /etc/omni-scale/agent.toml allows.\n\n\
+    long_about = "The hands of omni-scale on this host: it looks after the tsidp unit, the Omni stack or the machines of a \
+                  Proxmox VE cluster, as the coordinator asks it over the tailnet, and only within what /etc/omni-scale/agent.toml allows.\n\n\
                   To bring a host into a deployment: `sudo omni-scale-agent setup --role ROLE`, then \
                   `sudo omni-scale-agent token`, then `omni-scale enroll HOST --token …` on your own machine.",
     after_long_help = FILES
@@ -50,7 +50,7 @@ pub enum Command {
 /// What this host is for, and what it allows beyond that.
 #[derive(Debug, Args)]
 pub struct SetupArguments {
-    /// What this agent looks after: `tsidp` or `omni`. May be given more than once.
+    /// What this agent looks after: `tsidp` or `omni` (never both), `proxmox`. May be given more than once.
     #[arg(long = "role", required = true, value_name = "ROLE")]
     pub roles: Vec<HostRole>,
     /// Another repository that images may come from; `registry.example/name/*` allows all below.
@@ -62,6 +62,9 @@ pub struct SetupArguments {
     /// Run only artifacts with this SHA-256 sum. May be given more than once.
     #[arg(long = "allow-artifact-sha256", value_name = "SUM")]
     pub artifact_sha256: Vec<String>,
+    /// A Proxmox VE cluster that machines may be made on, `https://HOST:PORT`. May be given more than once.
+    #[arg(long = "allow-hypervisor", value_name = "URL")]
+    pub hypervisors: Vec<String>,
     /// Replace an agent.toml that is there already.
     #[arg(long)]
     pub force: bool,

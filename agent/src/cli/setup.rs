@@ -34,6 +34,7 @@ pub(super) async fn setup(
         image_repositories: arguments.image_repositories.clone(),
         artifact_sources: arguments.artifact_sources.clone(),
         artifact_sha256: arguments.artifact_sha256.clone(),
+        hypervisors: arguments.hypervisors.clone(),
     };
     let text = render(roles, &allowed);
     // The same rules as at the agent's start, before anything is written.

@@ -68,6 +68,8 @@ pub struct Policy {
     pub capabilities: BTreeSet<String>,
     /// URL prefixes that artifacts may come from.
     pub artifact_sources: Vec<String>,
+    /// Clusters that machines may be made on: `https://pve.lan:8006`. The token's secret is sent nowhere else.
+    pub hypervisors: Vec<String>,
     /// Sums of artifacts that may run, wherever they come from. When it is not empty, an
     /// artifact must have one of them.
     pub artifact_sha256: BTreeSet<String>,

@@ -19,6 +19,8 @@ pub struct Paths {
     pub identity: PathBuf,
     /// What was applied last, by stack and service.
     pub stacks: PathBuf,
+    /// What is known of each machine.
+    pub machines: PathBuf,
     /// What was applied last to the unit, and its environment files.
     pub unit: PathBuf,
     /// The last known address on the tailnet.
@@ -72,6 +74,7 @@ impl Paths {
             secrets: state.join("secrets"),
             identity: state.join("identity"),
             stacks: state.join("stacks"),
+            machines: state.join("machines"),
             unit: state.join("unit"),
             tailnet: state.join("tailnet-address"),
             artifacts: artifacts.to_owned(),

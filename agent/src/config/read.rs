@@ -11,6 +11,7 @@ use toml::Spanned;
 
 use super::{Config, Policy, Sockets};
 use crate::files::{self, FileError};
+use crate::machine::is_address;
 
 /// No configuration is larger, in bytes.
 const LARGEST: u64 = 1024 * 1024;
@@ -96,6 +97,7 @@ struct RawPolicy {
     capabilities: Vec<Spanned<String>>,
     artifact_sources: Vec<Spanned<String>>,
     artifact_sha256: Vec<Spanned<String>>,
+    hypervisors: Vec<Spanned<String>>,
 }
 
 struct Fault {
@@ -200,6 +202,11 @@ impl RawPolicy {
                 .map(|_| ())
                 .map_err(|_| "is not a SHA-256 sum: write 64 lower-case hex digits")
         })?;
+        each(&self.hypervisors, |url| {
+            is_address(url)
+                .then_some(())
+                .ok_or("is not a Proxmox VE address: write it as in `https://pve.lan:8006`")
+        })?;
         Ok(Policy {
             image_repositories: values(self.image_repositories),
             bind_roots: values(self.bind_roots),
@@ -207,6 +214,7 @@ impl RawPolicy {
             capabilities: values(self.capabilities),
             artifact_sources: values(self.artifact_sources),
             artifact_sha256: values(self.artifact_sha256),
+            hypervisors: values(self.hypervisors),
         })
     }
 }
@@ -338,7 +346,7 @@ mod tests {
         assert_eq!(
             refused("roles = []\n[policy]\nbindroots = []\n"),
             "agent.toml:3:1: unknown field `bindroots`, expected one of `image_repositories`, `bind_roots`, \
-             `devices`, `capabilities`, `artifact_sources`, `artifact_sha256`; did you mean `bind_roots`?"
+             `devices`, `capabilities`, `artifact_sources`, `artifact_sha256`, `hypervisors`; did you mean `bind_roots`?"
         );
         assert!(refused("role = []").ends_with("did you mean `roles`?"));
         assert!(!refused("listen = \"0.0.0.0\"").contains("did you mean"));
@@ -391,6 +399,10 @@ mod tests {
             (
                 "[policy]\nartifact_sha256 = [\"E3\"]",
                 "64 lower-case hex digits",
+            ),
+            (
+                "[policy]\nhypervisors = [\"http://pve.lan:8006\"]",
+                "write it as in `https://pve.lan:8006`",
             ),
             ("roles = [", "agent.toml:1:"),
         ] {

@@ -14,6 +14,8 @@ pub struct Allowed {
     pub artifact_sources: Vec<String>,
     /// The only sums that artifacts may have.
     pub artifact_sha256: Vec<String>,
+    /// Clusters that machines may be made on.
+    pub hypervisors: Vec<String>,
 }
 
 /// Images of the built-in stack.
@@ -43,6 +45,7 @@ pub fn render(roles: &BTreeSet<HostRole>, allowed: &Allowed) -> String {
     };
     sources.extend(allowed.artifact_sources.iter().map(String::as_str));
     let sums: Vec<&str> = allowed.artifact_sha256.iter().map(String::as_str).collect();
+    let hypervisors: Vec<&str> = allowed.hypervisors.iter().map(String::as_str).collect();
     let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
     let devices: &[&str] = if omni { &["/dev/net/tun"] } else { &[] };
     let capabilities: &[&str] = if omni { &["NET_ADMIN"] } else { &[] };
@@ -50,7 +53,7 @@ pub fn render(roles: &BTreeSet<HostRole>, allowed: &Allowed) -> String {
     let mut text = String::from(
         "# What the omni-scale agent may do on this host. Root's: no caller can change it over the network.\n\
          # After a change: systemctl restart omni-scale-agent\n\n\
-         # What this agent looks after: `tsidp` or `omni` (never both on one machine).\n",
+         # What this agent looks after: `tsidp` or `omni` (never both on one machine), `proxmox`.\n",
     );
     list(&mut text, "roles", &roles);
     text.push_str("\n# Limits on what any caller can ask, admins included. What is not listed is refused.\n[policy]\n");
@@ -80,6 +83,11 @@ pub fn render(roles: &BTreeSet<HostRole>, allowed: &Allowed) -> String {
             "When sums stand here, only artifacts with one of them run.",
             "artifact_sha256",
             sums.as_slice(),
+        ),
+        (
+            "Clusters that machines may be made on. The API token's secret is sent nowhere else.",
+            "hypervisors",
+            hypervisors.as_slice(),
         ),
     ] {
         let _ = writeln!(text, "# {comment}");
@@ -127,6 +135,7 @@ mod tests {
             image_repositories: vec!["registry.lab:5000/*".to_owned()],
             artifact_sources: vec!["https://artifacts.lab/".to_owned()],
             artifact_sha256: vec!["ab".repeat(32)],
+            hypervisors: vec!["https://pve.lab:8006".to_owned()],
         };
         for role in [HostRole::Tsidp, HostRole::Omni, HostRole::Proxmox] {
             let roles = BTreeSet::from([role]);
@@ -147,6 +156,7 @@ mod tests {
             let omni = role == HostRole::Omni;
             assert_eq!(config.policy.devices.contains("/dev/net/tun"), omni);
             assert_eq!(config.policy.capabilities.contains("NET_ADMIN"), omni);
+            assert_eq!(config.policy.hypervisors, allowed.hypervisors);
             assert!(config.policy.bind_roots.is_empty());
         }
     }

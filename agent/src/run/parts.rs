@@ -18,11 +18,13 @@ use crate::identity::IdentityStore;
 
 use crate::lease::Leases;
 use crate::ledger::Ledger;
+use crate::machine::{MachineHealth, MachineParts, Machines};
 use crate::operation::Operations;
 use crate::secrets::Secrets;
 use crate::service::checks::{Checks, StackChecks, UnitChecks};
 use crate::service::health::{Health, HealthService, HealthSource};
 use crate::service::host::{self, Host};
+use crate::service::machine::MachineApi;
 use crate::service::reflection;
 use crate::service::stack::StackApi;
 use crate::service::unit::UnitRpc;
@@ -94,6 +96,10 @@ impl Parts {
         if let Some(stacks) = &stacks {
             health.push(Arc::new(StackHealth::new(stacks.clone())));
         }
+        let machines = self.machines();
+        if let Some(machines) = &machines {
+            health.push(Arc::new(MachineHealth::new(machines.clone())));
+        }
         let unit = self
             .tsidp
             .clone()
@@ -154,7 +160,15 @@ impl Parts {
             routes = routes.add_service(UnitServiceServer::new(unit));
         }
         if let Some(stacks) = stacks {
+            let operations = operations.clone();
             routes = routes.add_service(StackApi { stacks, operations }.server());
+        }
+        if let Some(machines) = machines {
+            let machines = MachineApi {
+                machines,
+                operations,
+            };
+            routes = routes.add_service(machines.server());
         }
         routes
     }
@@ -170,6 +184,20 @@ impl Parts {
             Arc::new(self.config.policy.clone()),
             &self.paths,
         ))
+    }
+
+    /// The machines, where this host has the role. Connects to nothing.
+    fn machines(&self) -> Option<Machines> {
+        if !self.config.roles.contains(&HostRole::Proxmox) {
+            return None;
+        }
+        let parts = MachineParts {
+            hypervisors: self.ports.hypervisors.clone(),
+            secrets: self.secrets.clone(),
+            policy: Arc::new(self.config.policy.clone()),
+            deployment: self.identities.deployment(),
+        };
+        Some(Machines::open(parts, &self.paths))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::config::{Config, Paths};
 use crate::host_roots::HostRoots;
 use crate::journal::{Journal, JournalChild};
+use crate::machine::{Hypervisors, ProxmoxHypervisors};
 use crate::secrets::Secrets;
 use crate::service::checks::{HostNetwork, HostVantage};
 use crate::stack::docker::DockerEngine;
@@ -29,6 +30,8 @@ pub struct Ports {
     pub issuer: Arc<dyn IssuerProbe>,
     /// Products as this host sees them.
     pub vantage: Arc<dyn HostVantage>,
+    /// Who makes clients of clusters.
+    pub hypervisors: Arc<dyn Hypervisors>,
 }
 
 impl Ports {
@@ -42,6 +45,7 @@ impl Ports {
             journal: Arc::new(JournalChild::new(secrets.clone())),
             issuer: Arc::new(HttpsProbe::new(roots)),
             vantage: Arc::new(HostNetwork),
+            hypervisors: Arc::new(ProxmoxHypervisors),
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod checks;
 pub mod health;
 pub mod host;
+pub mod machine;
 pub mod reflection;
 pub mod stack;
 pub mod unit;

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use omni_scale::agents::grpc::memory::MemoryNetwork;
 use omni_scale_agent::config::Paths;
 use omni_scale_agent::journal::FakeJournal;
+use omni_scale_agent::machine::ProxmoxHypervisors;
 use omni_scale_agent::run::Ports;
 use omni_scale_agent::run::testing::Daemon;
 use omni_scale_agent::service::checks::HostVantage;
@@ -68,6 +69,7 @@ impl Host {
             journal: Arc::new(FakeJournal::default()),
             issuer: Arc::new(FakeIssuer::new(units.clone(), ISSUER)),
             vantage: Arc::new(Products(products.clone())),
+            hypervisors: Arc::new(ProxmoxHypervisors),
         };
         Self {
             name: name.parse().unwrap(),

@@ -1,0 +1,191 @@
+//! Starting, stopping and restarting a machine that is there, each at most once for one operation.
+
+use std::time::Duration;
+
+use omni_scale_proto::id::OperationId;
+use omni_scale_proto::v1::FailureClass;
+use omni_scale_proxmox::{Complaint, PowerState, WaitError};
+
+use super::Machines;
+use super::record::Restart;
+use super::survey::Found;
+use super::trouble::Trouble;
+use super::work::{Request, Work};
+use crate::operation::{Done, Failure, Reporter};
+
+/// How long a guest gets to shut down before its power is taken away.
+const SHUTDOWN_WITHIN: Duration = Duration::from_secs(60);
+
+/// What is done to a machine's power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PowerAction {
+    /// Runs.
+    Start,
+    /// Shut down, and off in the end.
+    Stop,
+    /// Off once, and runs again.
+    Restart,
+}
+
+impl PowerAction {
+    /// As it stands in the ledger.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+impl Machines {
+    /// Does `action` to a machine that is there.
+    pub async fn control(
+        &self,
+        request: &Request,
+        operation: &OperationId,
+        action: PowerAction,
+        reporter: &Reporter,
+    ) -> Result<Done, Failure> {
+        let work = Work::begin(self, request, reporter).await?;
+        let mut rounds = work.rounds();
+        loop {
+            match work.control(operation, action).await {
+                Ok(found) => {
+                    let did = match action {
+                        PowerAction::Start => "runs",
+                        PowerAction::Stop => "is stopped",
+                        PowerAction::Restart => "was restarted and runs",
+                    };
+                    let place = format!("VM {} on {}", found.vmid, found.node);
+                    return Ok(Done {
+                        summary: format!("machine {} ({place}) {did}", work.identity),
+                        warnings: work.warnings(),
+                    });
+                }
+                Err(trouble) => work.rest(&mut rounds, trouble).await?,
+            }
+        }
+    }
+}
+
+impl Work<'_> {
+    async fn control(
+        &self,
+        operation: &OperationId,
+        action: PowerAction,
+    ) -> Result<Found, Trouble> {
+        let (_, found) = self.seek().await?;
+        if found.is_none() {
+            let failure = Failure::new(
+                FailureClass::Permanent,
+                format!("there is no machine {}", self.identity),
+            );
+            return Err(Trouble::Final(
+                failure.with_hint("`omni-scale apply` makes it, if it is declared"),
+            ));
+        }
+        match action {
+            PowerAction::Start => self.power_on().await,
+            PowerAction::Stop => self.power_off().await,
+            PowerAction::Restart => self.restart(operation).await,
+        }
+    }
+
+    /// Starts the machine unless it runs.
+    pub(super) async fn power_on(&self) -> Result<Found, Trouble> {
+        let found = self.own().await?;
+        if self.runs(&found).await? {
+            return Ok(found);
+        }
+        self.stage(format!("starting VM {} on {}", found.vmid, found.node));
+        let task = self.client.start(&found.node, found.vmid).await?;
+        match self.wait(&task).await {
+            Err(WaitError::Failed(failed)) if failed.complaint == Complaint::Running => {}
+            ended => drop(ended?),
+        }
+        self.seen(true).await
+    }
+
+    /// Shuts the machine down unless it is stopped; takes its power away when it does not go by itself.
+    pub(super) async fn power_off(&self) -> Result<Found, Trouble> {
+        let found = self.own().await?;
+        if !self.runs(&found).await? {
+            return Ok(found);
+        }
+        self.stage(format!("shutting down VM {} on {}", found.vmid, found.node));
+        let task = self
+            .client
+            .shutdown(&found.node, found.vmid, SHUTDOWN_WITHIN, true)
+            .await?;
+        match self.wait(&task).await {
+            Ok(_) => return self.seen(false).await,
+            Err(WaitError::Failed(failed)) if failed.complaint == Complaint::NotRunning => {
+                return self.seen(false).await;
+            }
+            // A guest that does not listen, and a node that says so instead of ending it.
+            Err(WaitError::Failed(failed)) => self.warn(failed.exit_status.clone()),
+            Err(error) => return Err(error.into()),
+        }
+        let found = self.own().await?;
+        if self.runs(&found).await? {
+            self.stage(format!("stopping VM {} on {}", found.vmid, found.node));
+            let task = self.client.stop(&found.node, found.vmid).await?;
+            self.wait(&task).await?;
+        }
+        self.seen(false).await
+    }
+
+    async fn restart(&self, operation: &OperationId) -> Result<Found, Trouble> {
+        let intended = self.record().and_then(|record| record.restart);
+        let stopped = match intended {
+            Some(restart) if restart.operation == *operation => restart.stopped,
+            _ => {
+                self.note_restart(operation, false).await?;
+                false
+            }
+        };
+        if !stopped {
+            self.power_off().await?;
+            self.note_restart(operation, true).await?;
+        }
+        self.power_on().await
+    }
+
+    async fn note_restart(&self, operation: &OperationId, stopped: bool) -> Result<(), Trouble> {
+        let restart = Restart {
+            operation: operation.clone(),
+            stopped,
+        };
+        self.keep(|record| record.restart = Some(restart)).await
+    }
+
+    async fn runs(&self, found: &Found) -> Result<bool, Trouble> {
+        let status = self.client.status(&found.node, found.vmid).await?;
+        match status.state {
+            PowerState::Running => Ok(true),
+            PowerState::Stopped => Ok(false),
+            PowerState::Unknown => Err(Trouble::passing(format!(
+                "Proxmox does not say whether VM {} on {} runs",
+                found.vmid, found.node
+            ))),
+        }
+    }
+
+    /// The machine, if it runs or not as it should by now.
+    async fn seen(&self, running: bool) -> Result<Found, Trouble> {
+        let found = self.own().await?;
+        if self.runs(&found).await? == running {
+            return Ok(found);
+        }
+        let state = if running {
+            "does not run"
+        } else {
+            "still runs"
+        };
+        Err(Trouble::passing(format!(
+            "VM {} on {} {state}",
+            found.vmid, found.node
+        )))
+    }
+}

@@ -1,0 +1,166 @@
+//! The end of a first boot: the ISO ejected and deleted, the secret in it void. And until then, that secret, for the
+//! operator who enrols the machine.
+
+use omni_scale_proto::id::SecretName;
+use omni_scale_proto::machine::MachineIdentity;
+use omni_scale_proto::v1::FailureClass;
+use omni_scale_proxmox::{
+    Cdrom, Complaint, ContentKind, Error, NodeName, StorageId, VmChange, VolumeId, WaitError,
+};
+
+use super::Machines;
+use super::settings::{first_boot_file, first_boot_slot};
+use super::survey::Found;
+use super::trouble::Trouble;
+use super::work::{Request, Work};
+use crate::operation::{Done, Failure, Reporter};
+
+impl Machines {
+    /// Ejects and deletes the machine's own ISO, and voids its secret. Doing so twice is harmless.
+    pub async fn finish_first_boot(
+        &self,
+        request: &Request,
+        reporter: &Reporter,
+    ) -> Result<Done, Failure> {
+        let work = Work::begin(self, request, reporter).await?;
+        let mut rounds = work.rounds();
+        loop {
+            match work.finish_first_boot().await {
+                Ok(()) => {
+                    return Ok(Done {
+                        summary: format!("the first boot of machine {} is over", work.identity),
+                        warnings: work.warnings(),
+                    });
+                }
+                Err(trouble) => work.rest(&mut rounds, trouble).await?,
+            }
+        }
+    }
+
+    /// The secret with which a machine enrols, until its first boot is over.
+    pub fn enrollment_secret(&self, machine: &MachineIdentity) -> Result<String, Failure> {
+        let refused = |why: &str| {
+            let message = format!("machine {machine} has no enrolment secret: {why}");
+            Failure::new(FailureClass::Permanent, message)
+        };
+        let record = self
+            .deployment()
+            .and_then(|deployment| self.record(deployment, machine.name()))
+            .ok_or_else(|| refused("this agent has not made it"))?;
+        let applied = record
+            .applied
+            .filter(|applied| applied.uuid == machine.uuid().to_string())
+            .ok_or_else(|| refused("it is not made yet, or another one by now"))?;
+        let name: SecretName = applied
+            .enrollment_secret
+            .parse()
+            .map_err(|_| refused("it does not enrol"))?;
+        let value = self
+            .inner
+            .secrets
+            .get(&name)
+            .ok_or_else(|| refused("it was used, and is void"))?;
+        String::from_utf8(value.expose().to_vec()).map_err(|_| refused("it is no text"))
+    }
+
+    /// Voids the secret of a machine that needs it no more. Blocks.
+    fn void_secret(&self, name: &str) -> Result<(), Failure> {
+        match name.parse::<SecretName>() {
+            Ok(name) => Ok(self.inner.secrets.consume(&name)?),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Work<'_> {
+    async fn finish_first_boot(&self) -> Result<(), Trouble> {
+        let (_, found) = self.seek().await?;
+        if found.is_none() {
+            return Err(Trouble::permanent(format!(
+                "there is no machine {}",
+                self.identity
+            )));
+        }
+        self.void_secret().await?;
+        let found = self.eject().await?;
+        self.delete_first_boot(&found.node).await
+    }
+
+    /// Voids the machine's enrolment secret.
+    pub(super) async fn void_secret(&self) -> Result<(), Trouble> {
+        let applied = self.record().and_then(|record| record.applied);
+        let Some(name) = applied.map(|applied| applied.enrollment_secret) else {
+            return Ok(());
+        };
+        let machines = self.machines.clone();
+        let voided = tokio::task::spawn_blocking(move || machines.void_secret(&name)).await;
+        let voided =
+            voided.unwrap_or_else(|error| Err(Failure::from_error(FailureClass::Bug, &error)));
+        voided.map_err(Trouble::Final)
+    }
+
+    /// Takes the ISO out of its drive. The empty drive stays: taking it away from a running VM may wait for its stop.
+    async fn eject(&self) -> Result<Found, Trouble> {
+        let found = self.own().await?;
+        if self.first_boot_volume(&found).is_none() {
+            return Ok(found);
+        }
+        self.stage("ejecting the first-boot data");
+        let change = VmChange::of(found.digest()).drive(first_boot_slot(), &Cdrom::Empty);
+        let task = self.client.change(&found.node, found.vmid, &change).await?;
+        if let Some(task) = task {
+            self.wait(&task).await?;
+        }
+        let found = self.own().await?;
+        if self.first_boot_volume(&found).is_some() {
+            return Err(Trouble::passing(
+                "the first-boot data is still in its drive",
+            ));
+        }
+        Ok(found)
+    }
+
+    /// The ISO of this very machine, if it is in its drive.
+    fn first_boot_volume(&self, found: &Found) -> Option<VolumeId> {
+        let file = format!("iso/{}", first_boot_file(&self.uuid()));
+        let disks = found.config.disks();
+        let drive = disks
+            .into_iter()
+            .find(|disk| disk.slot == first_boot_slot())?;
+        drive.volume.filter(|volume| volume.path() == file)
+    }
+
+    /// Deletes the ISO wherever a storage of this node has it.
+    pub(super) async fn delete_first_boot(&self, node: &NodeName) -> Result<(), Trouble> {
+        let kind = ContentKind::Iso;
+        let file = format!("iso/{}", first_boot_file(&self.uuid()));
+        let storages = self.client.storages(node, Some(&kind)).await?;
+        for storage in storages.into_iter().filter(|storage| storage.active) {
+            let name: StorageId = storage.storage;
+            let content = self.client.content(node, &name, Some(&kind), None).await?;
+            let ours = content
+                .into_iter()
+                .find(|content| content.volume.path() == file);
+            let Some(ours) = ours else {
+                continue;
+            };
+            let _passage = self.enter(node, [name.as_str()]).await?;
+            self.stage(format!("deleting `{}`", ours.volume));
+            let deleted = match self.client.delete_content(node, &ours.volume).await {
+                Ok(Some(task)) => self.wait(&task).await.map(drop),
+                Ok(None) => Ok(()),
+                Err(error) if is_gone(&error) => Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            match deleted {
+                Err(WaitError::Failed(failed)) if failed.complaint == Complaint::DoesNotExist => {}
+                deleted => deleted?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_gone(error: &Error) -> bool {
+    error.complaint() == Some(&Complaint::DoesNotExist)
+}

@@ -1,0 +1,117 @@
+//! What is ours is deleted, and nothing else.
+
+use omni_scale_proto::machine::machine_uuid;
+use omni_scale_proto::v1::{FailureClass, MachinePresence};
+use omni_scale_proxmox_simulator::Happening;
+
+use super::rig::{Rig, deployment, host, request};
+use crate::machine::check_typed_name;
+
+#[tokio::test(start_paused = true)]
+async fn deleting_twice_succeeds_twice_and_the_next_one_is_another() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    let done = rig.delete(&machine).await.unwrap();
+    assert!(
+        done.summary.ends_with("VM 100, is deleted"),
+        "{}",
+        done.summary
+    );
+    assert!(rig.simulator.cluster().vms.is_empty());
+    let again = rig.delete(&machine).await.unwrap();
+    assert!(
+        again.summary.starts_with("there is no machine"),
+        "{}",
+        again.summary
+    );
+    let next = rig.see("idp").await;
+    assert_eq!(next.presence(), MachinePresence::Absent);
+    assert_eq!(next.incarnation, 1);
+    let uuid = machine_uuid(deployment(), "idp", 1).to_string();
+    assert_eq!(next.uuid, uuid);
+    let refused = rig.apply(&machine).await.unwrap_err();
+    assert!(refused.message.contains("was deleted"), "{refused}");
+    rig.apply(&host("idp", 1)).await.unwrap();
+    assert_eq!(rig.with_uuid(&uuid).len(), 1);
+    // What was deleted stays so, and the one of now is left alone.
+    rig.delete(&machine).await.unwrap();
+    assert_eq!(rig.with_uuid(&uuid).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_leaves_no_file_and_no_secret_behind() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    rig.delete(&machine).await.unwrap();
+    let identity = request(&machine).machine;
+    assert!(rig.machines.enrollment_secret(&identity).is_err());
+    let secret = rig.secrets.record(&"enrollment-idp".parse().unwrap());
+    assert!(secret.unwrap().consumed);
+    assert!(!rig.first_boot_data_is_there(&machine).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vmid_that_is_anothers_by_now_is_left_alone() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    rig.simulator.cluster().happen(Happening::ForeignRecreate {
+        vmid: 100,
+        name: "theirs".to_owned(),
+    });
+    let theirs = rig.simulator.cluster().vms[&100].uuid().unwrap().to_owned();
+    let done = rig.delete(&machine).await.unwrap();
+    assert!(done.warnings[0].contains(&theirs), "{:?}", done.warnings);
+    assert!(rig.simulator.cluster().vms.contains_key(&100));
+    assert!(rig.simulator.cluster().violations().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_in_every_way_ours_is_refused() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    for (key, words) in [("tags", "not the tag"), ("description", "not its marker")] {
+        let kept = {
+            let mut cluster = rig.simulator.cluster();
+            let vm = cluster.vms.get_mut(&100).unwrap();
+            vm.config.remove(key).unwrap()
+        };
+        let refused = rig.delete(&machine).await.unwrap_err();
+        assert_eq!(refused.class, FailureClass::Refused, "{refused}");
+        assert!(refused.message.contains(words), "{refused}");
+        let mut cluster = rig.simulator.cluster();
+        let vm = cluster.vms.get_mut(&100).unwrap();
+        vm.config.insert(key.to_owned(), kept);
+    }
+    let mut other = machine.clone();
+    other.uuid = "6a1f4d3e-5c0b-4a9e-8f27-0c9e5d2b7a11".to_owned();
+    let refused = rig.delete(&other).await.unwrap_err();
+    assert!(
+        refused.message.contains("is no machine of deployment"),
+        "{refused}"
+    );
+    rig.simulator
+        .cluster()
+        .vms
+        .get_mut(&100)
+        .unwrap()
+        .config
+        .insert("protection".to_owned(), "1".to_owned());
+    let refused = rig.delete(&machine).await.unwrap_err();
+    assert!(refused.message.contains("is protected"), "{refused}");
+    assert_eq!(rig.simulator.cluster().vms.len(), 1);
+}
+
+#[test]
+fn only_the_typed_name_deletes() {
+    let machine = request(&host("idp", 0)).machine;
+    assert!(check_typed_name(&machine, "idp").is_ok());
+    for typed in ["", "IDP", "idp ", "omni"] {
+        let refused = check_typed_name(&machine, typed).unwrap_err();
+        assert_eq!(refused.class, FailureClass::Refused);
+        assert_eq!(refused.hint.as_deref(), Some("type `idp`"));
+    }
+}

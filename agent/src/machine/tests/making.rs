@@ -1,0 +1,181 @@
+//! A machine is made, and made once.
+
+use omni_scale_proto::v1::{self, MachinePresence};
+use omni_scale_proxmox_simulator::{Fault, Happening, Method, Rule};
+
+use super::rig::{Rig, host, image_sum, request, talos};
+
+const CREATE: &str = "/nodes/{node}/qemu";
+
+#[tokio::test(start_paused = true)]
+async fn a_host_is_made_from_its_image_and_runs() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    assert_eq!(rig.see("idp").await.presence(), MachinePresence::Absent);
+    let done = rig.apply(&machine).await.unwrap();
+    assert!(
+        done.summary
+            .ends_with("was made and runs as VM 100 on pve1"),
+        "{}",
+        done.summary
+    );
+    assert_eq!(done.warnings, Vec::<String>::new());
+    assert!(rig.config(100, "scsi0").contains("size=8G"));
+    assert_eq!(rig.config(100, "tags"), "omni-scale");
+    assert_eq!(rig.config(100, "boot"), "order=scsi0");
+    let seen = rig.see("idp").await;
+    assert_eq!(seen.presence(), MachinePresence::Present);
+    assert_eq!((seen.vmid, seen.status.as_str()), (100, "running"));
+    assert_eq!(seen.uuid, machine.uuid);
+    assert_eq!(seen.applied, Some(machine.clone()));
+    assert!(seen.first_boot_attached);
+    let observation = rig.observe(&[]).await;
+    assert_eq!(observation.nodes[0].image_sha256, [image_sum()]);
+    assert_eq!(observation.taken_vmids, [100]);
+    let again = rig.apply(&machine).await.unwrap();
+    assert!(
+        again.summary.contains(") runs as VM 100"),
+        "{}",
+        again.summary
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_boot_data_is_what_was_asked_for() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    let facts = rig.simulator.cluster().facts(100).unwrap();
+    let iso = facts.iso.unwrap();
+    let holds = |text: &str| iso.windows(text.len()).any(|part| part == text.as_bytes());
+    let identity = request(&machine).machine;
+    let secret = rig.machines.enrollment_secret(&identity).unwrap();
+    assert_eq!(secret.len(), 32);
+    assert!(holds(&format!("key: tskey-auth-once\nsecret: {secret}")));
+    assert!(holds(&machine.uuid));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_talos_machine_boots_its_iso_while_its_disk_is_empty() {
+    let rig = Rig::new();
+    rig.apply(&talos("cp-1")).await.unwrap();
+    assert_eq!(rig.config(100, "boot"), "order=scsi0;ide2");
+    assert_eq!(rig.config(100, "machine"), "q35");
+    assert!(rig.config(100, "efidisk0").contains("pre-enrolled-keys=0"));
+    assert!(rig.config(100, "ide2").contains(&image_sum()));
+    assert!(rig.config(100, "scsi30").contains(&talos("cp-1").uuid));
+    assert_eq!(rig.config(100, "balloon"), "0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vmid_that_somebody_took_is_passed_over() {
+    let rig = Rig::new();
+    rig.simulator.cluster().happen(Happening::ForeignCreate {
+        vmid: 100,
+        node: "pve2".to_owned(),
+        name: "theirs".to_owned(),
+    });
+    let done = rig.apply(&host("idp", 0)).await.unwrap();
+    assert!(done.summary.contains("VM 101"), "{}", done.summary);
+    assert!(rig.simulator.cluster().violations().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_reply_makes_no_second_machine() {
+    for fault in [
+        Fault::ReplyLost,
+        Fault::Reset,
+        Fault::GatewayTimeout { effect: true },
+        Fault::GatewayTimeout { effect: false },
+        Fault::LockTimeout,
+    ] {
+        let rig = Rig::new();
+        let rule = Rule::next(Method::Post, CREATE, fault);
+        rig.simulator.cluster().faults.add(rule);
+        let machine = host("idp", 0);
+        let done = rig.apply(&machine).await.unwrap();
+        assert!(
+            done.summary.contains("VM 100"),
+            "{fault:?}: {}",
+            done.summary
+        );
+        assert_eq!(rig.with_uuid(&machine.uuid).len(), 1, "{fault:?}");
+        assert_eq!(rig.simulator.cluster().vms.len(), 1, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_creation_left_half_made_is_told_and_passed_over() {
+    for fault in [Fault::NoWorker, Fault::WorkerDies { after: 100 }] {
+        let mut rig = Rig::new();
+        let rule = Rule::next(Method::Post, CREATE, fault);
+        rig.simulator.cluster().faults.add(rule);
+        let machine = host("idp", 0);
+        let done = rig.apply(&machine).await.unwrap();
+        assert!(
+            done.summary.contains("VM 101"),
+            "{fault:?}: {}",
+            done.summary
+        );
+        assert!(
+            done.warnings[0].contains("qm unlock 100 && qm destroy 100"),
+            "{:?}",
+            done.warnings
+        );
+        rig.restart().await;
+        let stubs = rig.observe(&[]).await.stubs;
+        let expected = v1::MachineStub {
+            node: "pve1".to_owned(),
+            vmid: 100,
+            command: "qm unlock 100 && qm destroy 100".to_owned(),
+        };
+        assert_eq!(stubs, [expected], "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_has_moved_is_found_where_it_is() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    rig.simulator.cluster().happen(Happening::ForeignMigrate {
+        vmid: 100,
+        to: "pve3".to_owned(),
+    });
+    let done = rig.apply(&machine).await.unwrap();
+    assert!(done.summary.ends_with("VM 100 on pve3"), "{}", done.summary);
+    assert_eq!(rig.see("idp").await.node, "pve3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_has_forgotten_everything_finds_its_machines() {
+    let mut rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    rig.forget().await;
+    assert_eq!(rig.record("idp"), None);
+    let seen = rig.see("idp").await;
+    assert_eq!(
+        (seen.presence(), seen.vmid),
+        (MachinePresence::Present, 100)
+    );
+    let done = rig.apply(&machine).await.unwrap();
+    assert!(
+        done.summary.contains(") runs as VM 100"),
+        "{}",
+        done.summary
+    );
+    assert_eq!(rig.simulator.cluster().vms.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_runs_is_told_about_and_not_changed() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    let mut larger = machine.clone();
+    larger.disks[0].size_gibibytes = 16;
+    rig.apply(&larger).await.unwrap();
+    assert!(rig.config(100, "scsi0").contains("size=8G"));
+    assert_eq!(rig.see("idp").await.applied, Some(machine));
+}

@@ -1,0 +1,9 @@
+//! Machines against a model of the Proxmox VE API, in virtual time.
+
+mod deletion;
+mod first_boot;
+mod making;
+mod refusals;
+mod rig;
+mod schedules;
+mod watching;

@@ -1,0 +1,1 @@
+//! Faults, kills and other people, by seed.

@@ -1,0 +1,108 @@
+//! Power, and whoever watches.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use omni_scale_proxmox_simulator::Happening;
+
+use super::rig::{Rig, host, question, request};
+use crate::machine::{MachineHealth, PowerAction};
+use crate::operation::Reporter;
+use crate::service::health::{Health, HealthSource as _};
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_is_started_stopped_and_restarted_once() {
+    let mut rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    let started = |rig: &Rig| {
+        let cluster = rig.simulator.cluster();
+        let starts = cluster.tasks.iter().filter(|task| task.kind == "qmstart");
+        starts.count()
+    };
+    let control = async |rig: &Rig, digit: &str, action| {
+        let asked = request(&machine);
+        let operation = digit.repeat(64).parse().unwrap();
+        let reporter = Reporter::default();
+        let done = rig.machines.control(&asked, &operation, action, &reporter);
+        done.await.unwrap().summary
+    };
+    control(&rig, "a", PowerAction::Stop).await;
+    control(&rig, "b", PowerAction::Stop).await;
+    assert!(!rig.simulator.cluster().vms[&100].is_running());
+    control(&rig, "c", PowerAction::Start).await;
+    control(&rig, "d", PowerAction::Start).await;
+    assert_eq!(started(&rig), 2);
+    control(&rig, "e", PowerAction::Restart).await;
+    rig.restart().await;
+    let again = control(&rig, "e", PowerAction::Restart).await;
+    assert!(again.ends_with("was restarted and runs"), "{again}");
+    assert_eq!(started(&rig), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_that_does_not_listen_loses_its_power() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    rig.simulator
+        .cluster()
+        .vms
+        .get_mut(&100)
+        .unwrap()
+        .guest
+        .shutdown_ms = None;
+    let asked = request(&machine);
+    let operation = "a".repeat(64).parse().unwrap();
+    let reporter = Reporter::default();
+    rig.machines
+        .control(&asked, &operation, PowerAction::Stop, &reporter)
+        .await
+        .unwrap();
+    assert!(!rig.simulator.cluster().vms[&100].is_running());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_watches_sees_changes_and_what_is_not_known() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    let mut watched = rig.machines.watch(question(&["idp"]));
+    let first = watched.next().await.unwrap();
+    assert_eq!(first.machines[0].status, "running");
+    rig.simulator
+        .cluster()
+        .happen(Happening::ForeignDestroy { vmid: 100 });
+    let gone = watched.next().await.unwrap();
+    assert_eq!(gone.machines[0].vmid, 0);
+    rig.secret("proxmox-token", "00000000-0000-0000-0000-000000000000");
+    let unknown = watched.next().await.unwrap();
+    assert!(!unknown.known);
+    assert!(
+        unknown.reason.contains("not accepted"),
+        "{}",
+        unknown.reason
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clusters_health_is_asked_for_only_while_somebody_watches() {
+    let rig = Rig::new();
+    let source = MachineHealth::new(rig.machines.clone());
+    assert!(source.watch("omni").is_none());
+    let mut nobody_asked = source.watch("proxmox").unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(*nobody_asked.borrow_and_update(), Health::Unknown);
+    rig.observe(&[]).await;
+    let bound = Duration::from_secs(30);
+    let serving = nobody_asked.wait_for(|health| *health == Health::Serving);
+    tokio::time::timeout(bound, serving).await.unwrap().unwrap();
+    rig.secret("proxmox-token", "00000000-0000-0000-0000-000000000000");
+    let refused = nobody_asked.wait_for(|health| *health == Health::NotServing);
+    tokio::time::timeout(bound, refused).await.unwrap().unwrap();
+    drop(nobody_asked);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    rig.simulator.cluster().record();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(rig.simulator.cluster().take_recorded().is_empty());
+}
