@@ -9,6 +9,7 @@ mod run;
 mod vantage;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use omni_scale_probe::{ProbeReport, ProbeRequest};
@@ -34,6 +35,9 @@ pub struct Finding {
     pub evidence: Vec<String>,
     /// Whether asking again may bring another answer. False ends a wait early.
     pub may_change: bool,
+    /// When the answer can be another one at the earliest, where that is known: what must hold for a while has held
+    /// then.
+    pub ripe_in: Option<Duration>,
 }
 
 impl Finding {
@@ -60,6 +64,7 @@ impl Finding {
             hint: String::new(),
             evidence: Vec::new(),
             may_change: true,
+            ripe_in: None,
         }
     }
 
@@ -74,6 +79,13 @@ impl Finding {
     #[must_use]
     pub fn with_evidence(mut self, evidence: Vec<String>) -> Self {
         self.evidence = evidence;
+        self
+    }
+
+    /// Says when asking again is worth while.
+    #[must_use]
+    pub fn ripe_in(mut self, time: Duration) -> Self {
+        self.ripe_in = Some(time);
         self
     }
 

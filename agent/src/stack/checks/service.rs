@@ -1,5 +1,7 @@
 //! Whether a service runs as it should, since long enough.
 
+use std::time::Duration;
+
 use omni_scale_proto::id::StackName;
 use omni_scale_proto::v1::{self, ContainerHealth, ContainerState};
 
@@ -91,12 +93,15 @@ fn judge(check: &v1::ServiceCheck, service: &v1::ServiceObservation, now: i64) -
             }
         }
     }
-    let held = now.saturating_sub(service.started_at_milliseconds) / 1_000;
-    if held < i64::from(check.hold_seconds) {
+    let held = now.saturating_sub(service.started_at_milliseconds);
+    let rest = i64::from(check.hold_seconds) * 1_000 - held;
+    let held = held / 1_000;
+    if rest > 0 {
         let finding = Finding::failed(format!(
             "service `{name}` runs since {held} s; it must hold for {} s",
             check.hold_seconds
-        ));
+        ))
+        .ripe_in(Duration::from_millis(rest.unsigned_abs()));
         return if in_a_loop {
             finding.finally()
         } else {
