@@ -251,7 +251,13 @@ mod tests {
         let product = Arc::new(Product {
             begun: Instant::now(),
             serves_after: Duration::from_millis(serves_after),
-            fails_at: Mutex::new(fails_at.iter().copied().map(Duration::from_millis).collect()),
+            fails_at: Mutex::new(
+                fails_at
+                    .iter()
+                    .copied()
+                    .map(Duration::from_millis)
+                    .collect(),
+            ),
             asked_at: Mutex::default(),
         });
         let checks = Arc::new(Checks {
@@ -295,7 +301,10 @@ mod tests {
         let (status, ended, asked_at) = answer(0, &[], 60, 10).await;
         assert_eq!(status, CheckStatus::Passed);
         assert!((10_000..10_050).contains(&ended), "{ended}");
-        assert!(asked_at.len() >= 10, "it is asked while it holds: {asked_at:?}");
+        assert!(
+            asked_at.len() >= 10,
+            "it is asked while it holds: {asked_at:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
