@@ -144,8 +144,8 @@ impl OneCheck {
         };
         self.held_since = Some((since, start));
         let hold = Duration::from_secs(http.hold_seconds.min(LONGEST_WAIT).into());
-        let held = now.duration_since(since);
-        if held >= hold {
+        let elapsed = now.duration_since(since);
+        if elapsed >= hold {
             let summary = format!("{}, for {} s", finding.summary, hold.as_secs());
             return (Finding { summary, ..finding }, false);
         }
@@ -153,7 +153,7 @@ impl OneCheck {
         let holding = Finding {
             summary,
             status: CheckStatus::Waiting,
-            ripe_in: Some(hold.saturating_sub(held)),
+            ripe_in: Some(hold.saturating_sub(elapsed)),
             ..finding
         };
         (holding, true)
@@ -208,11 +208,11 @@ mod tests {
             let elapsed = self.begun.elapsed();
             self.asked_at.lock().unwrap().push(elapsed.as_millis());
             let mut fails = self.fails_at.lock().unwrap();
-            let falls = fails.front().is_some_and(|at| elapsed >= *at);
-            if falls {
+            let down = fails.front().is_some_and(|at| elapsed >= *at);
+            if down {
                 fails.pop_front();
             }
-            let met = elapsed >= self.serves_after && !falls;
+            let met = elapsed >= self.serves_after && !down;
             let outcome = if met {
                 Outcome::Ok
             } else {
