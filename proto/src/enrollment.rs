@@ -16,8 +16,11 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 pub const SECRET_LENGTH: usize = 20;
 /// Bytes in each side's nonce.
 pub const NONCE_LENGTH: usize = 32;
-/// How long a token is good for, in seconds.
+/// How long a token is good for that somebody reads out, in seconds.
 pub const TOKEN_LIFETIME_SECONDS: u64 = 3600;
+/// How long one is good for whose secret came with a machine's first boot, which nobody watches,
+/// in seconds.
+pub const FIRST_BOOT_LIFETIME_SECONDS: u64 = 24 * 3600;
 /// How often a wrong proof is answered before the token is void.
 pub const TOKEN_ATTEMPTS: u32 = 5;
 
@@ -45,6 +48,13 @@ impl EnrollmentSecret {
     /// Takes random bytes.
     pub const fn new(random: [u8; SECRET_LENGTH]) -> Self {
         Self(random)
+    }
+
+    /// The secret as text: base32 without padding, lower-case. The only way to get it so.
+    pub fn reveal(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(BASE32_NOPAD.encode(&self.0));
+        text.make_ascii_lowercase();
+        text
     }
 
     /// The bytes, for keeping them.
@@ -106,6 +116,23 @@ impl EnrollmentSecret {
     }
 }
 
+impl FromStr for EnrollmentSecret {
+    type Err = InvalidToken;
+
+    /// Case does not matter, nor what stands around it.
+    fn from_str(text: &str) -> Result<Self, InvalidToken> {
+        let invalid = InvalidToken {
+            rule: "the secret is 32 letters and digits 2 to 7",
+        };
+        let upper = Zeroizing::new(text.trim().to_ascii_uppercase());
+        let bytes = BASE32_NOPAD.decode(upper.as_bytes()).map(Zeroizing::new);
+        let bytes = bytes.map_err(|_| invalid)?;
+        <[u8; SECRET_LENGTH]>::try_from(bytes.as_slice())
+            .map(Self)
+            .map_err(|_| invalid)
+    }
+}
+
 impl fmt::Debug for EnrollmentSecret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("EnrollmentSecret(…)")
@@ -123,13 +150,10 @@ pub struct EnrollmentToken {
 }
 
 impl EnrollmentToken {
-    /// The token as root reads it. The only way to get the secret as text.
+    /// The token as root reads it.
     pub fn reveal(&self) -> Zeroizing<String> {
-        let mut secret = BASE32_NOPAD.encode(self.secret.as_bytes());
-        secret.make_ascii_lowercase();
-        let text = format!("{}.{secret}", HEXLOWER.encode(&self.fingerprint));
-        secret.zeroize();
-        Zeroizing::new(text)
+        let print = HEXLOWER.encode(&self.fingerprint);
+        Zeroizing::new(format!("{print}.{}", self.secret.reveal().as_str()))
     }
 
     /// Whether the certificate in the TLS handshake is the one that the token names.
@@ -152,16 +176,12 @@ impl FromStr for EnrollmentToken {
             .ok()
             .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
             .ok_or(invalid("before the dot stand 64 hex digits"))?;
-        let upper = Zeroizing::new(secret.to_ascii_uppercase());
-        let bytes = BASE32_NOPAD
-            .decode(upper.as_bytes())
-            .map(Zeroizing::new)
-            .map_err(|_| invalid("after the dot stand 32 letters and digits 2 to 7"))?;
-        let secret = <[u8; SECRET_LENGTH]>::try_from(bytes.as_slice())
+        let secret = secret
+            .parse()
             .map_err(|_| invalid("after the dot stand 32 letters and digits 2 to 7"))?;
         Ok(Self {
             fingerprint,
-            secret: EnrollmentSecret(secret),
+            secret,
         })
     }
 }
@@ -207,6 +227,25 @@ mod tests {
             &good.replace('.', ""),
         ] {
             let error = bad.parse::<EnrollmentToken>().unwrap_err().to_string();
+            assert!(bad.len() < 4 || !error.contains(bad), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_survives_a_file_and_nothing_else_is_one() {
+        let secret = EnrollmentSecret::new([7; SECRET_LENGTH]);
+        let text = secret.reveal();
+        assert_eq!(text.len(), 32);
+        for read in [
+            text.to_string(),
+            format!("{}\n", text.as_str()),
+            text.to_uppercase(),
+        ] {
+            let read: EnrollmentSecret = read.parse().unwrap();
+            assert_eq!(read.as_bytes(), secret.as_bytes());
+        }
+        for bad in ["", "x", &text[1..], &format!("{}aaaaaaaa", text.as_str())] {
+            let error = bad.parse::<EnrollmentSecret>().unwrap_err().to_string();
             assert!(bad.len() < 4 || !error.contains(bad), "{error}");
         }
     }

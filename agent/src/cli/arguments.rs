@@ -3,6 +3,8 @@
 //! It depends on nothing of the agent: `packaging/documents` makes the manual pages and completions
 //! from this very file, so that the shipped program does not carry what makes them.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 use omni_scale_proto::role::HostRole;
 
@@ -44,7 +46,16 @@ pub enum Command {
     /// Write agent.toml for this host's roles. Root only.
     Setup(SetupArguments),
     /// Print a one-time token for `omni-scale enroll`. Root only. Good for one hour, five attempts and one use.
-    Token,
+    Token(TokenArguments),
+}
+
+/// Where the token's secret comes from.
+#[derive(Debug, Args)]
+pub struct TokenArguments {
+    /// Take the secret from this file instead, and print nothing: what a machine does at its first boot, with the
+    /// secret that omni-scale has made for it. The file is root's, mode 0400 or 0600. Good for one day.
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
 }
 
 /// What this host is for, and what it allows beyond that.

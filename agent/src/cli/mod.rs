@@ -21,7 +21,7 @@ pub async fn run(arguments: Arguments, paths: Paths) -> anyhow::Result<()> {
             let roles: BTreeSet<HostRole> = arguments.roles.iter().copied().collect();
             setup::setup(&paths, &roles, &arguments).await
         }
-        Some(Command::Token) => token::token(&paths),
+        Some(Command::Token(arguments)) => token::token(&paths, &arguments),
     }
 }
 

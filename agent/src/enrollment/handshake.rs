@@ -147,6 +147,7 @@ mod tests {
 
     use omni_scale_proto::enrollment::EnrollmentSecret;
 
+    use super::super::token::TokenFor;
     use crate::identity::testing::{Authority, Leaf, secret};
 
     struct Rig {
@@ -176,7 +177,9 @@ mod tests {
         fn open_token(&self, age_milliseconds: i64) {
             let now = clock::now_milliseconds() - age_milliseconds;
             let tokens = TokenFile::in_directory(self.directory.path());
-            tokens.open(&secret(), now, None).unwrap();
+            tokens
+                .open(&secret(), TokenFor::Operator, now, None)
+                .unwrap();
         }
 
         fn proof(&self, secret: &EnrollmentSecret) -> v1::EnrollProof {

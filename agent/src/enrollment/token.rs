@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use omni_scale_proto::enrollment::{
-    EnrollmentSecret, SECRET_LENGTH, TOKEN_ATTEMPTS, TOKEN_LIFETIME_SECONDS,
+    EnrollmentSecret, FIRST_BOOT_LIFETIME_SECONDS, SECRET_LENGTH, TOKEN_ATTEMPTS,
+    TOKEN_LIFETIME_SECONDS,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -21,7 +22,7 @@ pub enum TokenError {
     /// Root has made none, or it was used.
     #[error("no enrolment token is open on this host")]
     None,
-    /// Its hour is over.
+    /// Its time is over.
     #[error("the enrolment token has expired")]
     Expired,
     /// It was tried too often.
@@ -56,6 +57,25 @@ impl OpenToken {
     }
 }
 
+/// Who passes the secret on, and so how long a token is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenFor {
+    /// Somebody who has just asked for it.
+    Operator,
+    /// Nobody: it came with a machine's first boot.
+    FirstBoot,
+}
+
+impl TokenFor {
+    fn lifetime_milliseconds(self) -> i64 {
+        let seconds = match self {
+            Self::Operator => TOKEN_LIFETIME_SECONDS,
+            Self::FirstBoot => FIRST_BOOT_LIFETIME_SECONDS,
+        };
+        i64::try_from(seconds * 1000).unwrap_or(i64::MAX)
+    }
+}
+
 /// Where the open token lies.
 #[derive(Debug, Clone)]
 pub struct TokenFile {
@@ -74,10 +94,11 @@ impl TokenFile {
     pub fn open(
         &self,
         secret: &EnrollmentSecret,
+        whose: TokenFor,
         now_milliseconds: i64,
         owner: Option<(u32, u32)>,
     ) -> Result<(), TokenError> {
-        let lifetime = i64::try_from(TOKEN_LIFETIME_SECONDS * 1000).unwrap_or(i64::MAX);
+        let lifetime = whose.lifetime_milliseconds();
         self.write(&OpenToken {
             secret: Zeroizing::new(HEXLOWER.encode(secret.as_bytes())),
             not_after_milliseconds: now_milliseconds.saturating_add(lifetime),
@@ -140,6 +161,19 @@ mod tests {
     use omni_scale_noise::{Dice, damaged_bytes, damaged_json, hold_against};
 
     use super::*;
+
+    #[test]
+    fn a_first_boot_has_a_day_and_an_operator_an_hour() {
+        let directory = tempfile::tempdir().unwrap();
+        let tokens = TokenFile::in_directory(directory.path());
+        let secret = EnrollmentSecret::new([7; SECRET_LENGTH]);
+        let hour = 3_600_000;
+        for (whose, hours) in [(TokenFor::Operator, 1), (TokenFor::FirstBoot, 24)] {
+            tokens.open(&secret, whose, 0, None).unwrap();
+            assert!(tokens.is_open(hours * hour - 1), "{whose:?}");
+            assert!(!tokens.is_open(hours * hour), "{whose:?}");
+        }
+    }
 
     #[test]
     fn noise_in_the_file_is_no_token() {

@@ -15,7 +15,7 @@ use super::parts::Parts;
 use super::{CONNECTIONS_WAITING, Ports, RunError};
 use crate::clock;
 use crate::config::Paths;
-use crate::enrollment::TokenFile;
+use crate::enrollment::{TokenFile, TokenFor};
 use crate::identity::IdentityStore;
 use crate::ledger::LedgerError;
 use crate::operation::Operations;
@@ -82,7 +82,7 @@ impl Daemon {
     pub fn token(&self) -> String {
         let secret = EnrollmentSecret::new([7; SECRET_LENGTH]);
         TokenFile::in_directory(&self.paths.identity)
-            .open(&secret, clock::now_milliseconds(), None)
+            .open(&secret, TokenFor::Operator, clock::now_milliseconds(), None)
             .expect("the test's directory can be written");
         let token = EnrollmentToken {
             fingerprint: fingerprint(self.identities.current().leaf()),

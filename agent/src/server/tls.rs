@@ -189,6 +189,7 @@ mod tests {
 
     use std::path::Path;
 
+    use crate::enrollment::TokenFor;
     use crate::identity::testing::{Authority, Leaf, now, secret};
 
     fn credentials(directory: &Path) -> (Arc<IdentityStore>, Credentials) {
@@ -246,7 +247,12 @@ mod tests {
         assert!(!credentials.current().enrolling);
         let tokens = TokenFile::in_directory(directory.path());
         tokens
-            .open(&secret(), clock::now_milliseconds(), None)
+            .open(
+                &secret(),
+                TokenFor::Operator,
+                clock::now_milliseconds(),
+                None,
+            )
             .unwrap();
         assert!(credentials.current().enrolling);
         tokens.consume().unwrap();

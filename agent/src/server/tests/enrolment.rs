@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 
 use super::rig::Rig;
 use crate::clock;
+use crate::enrollment::TokenFor;
 use crate::identity::testing::{Authority, Leaf, secret};
 
 fn wrong() -> EnrollmentSecret {
@@ -17,7 +18,12 @@ fn wrong() -> EnrollmentSecret {
 
 fn open_token(rig: &Rig) {
     rig.tokens
-        .open(&secret(), clock::now_milliseconds(), None)
+        .open(
+            &secret(),
+            TokenFor::Operator,
+            clock::now_milliseconds(),
+            None,
+        )
         .unwrap();
 }
 

@@ -1,12 +1,13 @@
 //! The handshake by which an agent gets its certificate (`Enroll` in `host.proto`).
 //!
 //! Nothing but the two proofs is exchanged before each side knows that the other has the
-//! one-time secret, and both proofs are over the certificate of this very connection.
+//! one-time secret, and both proofs are over the certificate of this very connection. A token's
+//! fingerprint is a second assurance, which a machine that was made here cannot give.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use omni_scale_proto::enrollment::{EnrollmentToken, NONCE_LENGTH};
+use omni_scale_proto::enrollment::{EnrollmentSecret, EnrollmentToken, NONCE_LENGTH};
 use omni_scale_proto::id::HostName;
 use omni_scale_proto::v1;
 use omni_scale_proto::v1::host_service_client::HostServiceClient;
@@ -22,7 +23,7 @@ use super::connection::PROMPT;
 use super::dial::{Dialer, Network, Wire};
 use super::port::bounded;
 use super::status::{Call, within};
-use super::tls;
+use super::tls::{self, Pin};
 use crate::agents::AgentError;
 
 /// Why a host was not enrolled. Nothing was stored on it.
@@ -99,6 +100,29 @@ impl EnrollmentSession {
         token: &EnrollmentToken,
         network: Arc<dyn Network>,
     ) -> Result<Self, EnrollmentError> {
+        let pin = Pin::Certificate(token.fingerprint);
+        Self::prove(host, dns_name, &token.secret, pin, network).await
+    }
+
+    /// Connects to a machine that has its secret from us, and exchanges the proofs. Nobody could
+    /// read its certificate out: whoever answers must know the secret, over the certificate of
+    /// this connection, before anything else is said.
+    pub async fn begin_with_secret(
+        host: &HostName,
+        dns_name: &str,
+        secret: &EnrollmentSecret,
+        network: Arc<dyn Network>,
+    ) -> Result<Self, EnrollmentError> {
+        Self::prove(host, dns_name, secret, Pin::Proven, network).await
+    }
+
+    async fn prove(
+        host: &HostName,
+        dns_name: &str,
+        secret: &EnrollmentSecret,
+        pin: Pin,
+        network: Arc<dyn Network>,
+    ) -> Result<Self, EnrollmentError> {
         let call = Call {
             host: host.clone(),
             tried: "enrol".to_owned(),
@@ -108,7 +132,7 @@ impl EnrollmentSession {
             host: host.clone(),
             dns_name: dns_name.to_owned(),
             network,
-            tls: Arc::new(tls::pinned(token)?),
+            tls: Arc::new(tls::pinned(pin)?),
         };
         let stream = dialer
             .dial()
@@ -125,7 +149,7 @@ impl EnrollmentSession {
 
         let mut nonce = [0; NONCE_LENGTH];
         OsRng.fill_bytes(&mut nonce);
-        let proof = token.secret.caller_proof(&certificate, &nonce);
+        let proof = secret.caller_proof(&certificate, &nonce);
         let (requests, stream) = mpsc::channel(2);
         let first = enroll_request::Message::Proof(v1::EnrollProof {
             nonce: nonce.to_vec(),
@@ -141,10 +165,7 @@ impl EnrollmentSession {
                 return Err(call.faulty("the agent answered out of order").into());
             }
         };
-        if !token
-            .secret
-            .verify_agent(&certificate, &nonce, &answer.nonce, &answer.proof)
-        {
+        if !secret.verify_agent(&certificate, &nonce, &answer.nonce, &answer.proof) {
             return Err(EnrollmentError::Unproven { host: host.clone() });
         }
         Ok(Self {

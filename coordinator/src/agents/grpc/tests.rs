@@ -7,7 +7,7 @@ use omni_scale_proto::id::HostName;
 use omni_scale_proto::v1;
 use time::{Duration, OffsetDateTime};
 
-use super::testing::{Loopback, ServerIdentity, TestAgent, serve, serve_host_only};
+use super::testing::{Answerer, Loopback, ServerIdentity, TestAgent, serve, serve_host_only};
 use super::{
     DialError, EnrollmentError, EnrollmentSession, GrpcAgents, LogSource, Unconnected, Upload,
 };
@@ -409,8 +409,80 @@ async fn another_certificate_than_the_tokens_gets_no_proof() {
 #[tokio::test]
 async fn an_agent_that_does_not_know_the_secret_gets_no_certificate() {
     let (agent, token, resolver) = awaiting().await;
-    agent.state().proves_wrong_secret = true;
+    agent.state().answerer = Answerer::Ignorant;
     let begun = EnrollmentSession::begin(&host(), "idp.example", &token, resolver).await;
+    assert!(matches!(
+        begun.err(),
+        Some(EnrollmentError::Unproven { .. })
+    ));
+    assert_eq!(agent.state().enrolled, None);
+}
+
+#[tokio::test]
+async fn a_machine_is_enrolled_with_the_secret_that_it_was_given() {
+    let (agent, token, network) = awaiting().await;
+    let session =
+        EnrollmentSession::begin_with_secret(&host(), "idp.example", &token.secret, network)
+            .await
+            .unwrap();
+    assert_eq!(session.answer.roles, ["tsidp"]);
+    assert_eq!(agent.state().enrolled, None, "nothing is given yet");
+}
+
+#[tokio::test]
+async fn a_machine_does_not_take_another_secret() {
+    let (_agent, _token, network) = awaiting().await;
+    let secret = EnrollmentSecret::new([8; 20]);
+    let begun =
+        EnrollmentSession::begin_with_secret(&host(), "idp.example", &secret, network).await;
+    assert!(matches!(
+        begun.err(),
+        Some(EnrollmentError::TokenRefused { .. })
+    ));
+}
+
+/// Somebody between us and the machine, with a certificate of their own, who passes on what
+/// each side says.
+async fn intercepted(answerer: Answerer) -> (TestAgent, EnrollmentSecret, Arc<dyn super::Network>) {
+    let agent = TestAgent::new("idp", &["tsidp"]);
+    let secret = EnrollmentSecret::new([7; 20]);
+    let machine = ServerIdentity::self_made();
+    agent.state().enrollment = Some((secret.clone(), machine.certificate_der));
+    agent.state().answerer = answerer;
+    let address = serve(agent.clone(), ServerIdentity::self_made()).await;
+    (agent, secret, Arc::new(Loopback::to("idp", address)))
+}
+
+#[tokio::test]
+async fn a_proof_that_is_passed_on_is_worth_nothing_to_the_machine() {
+    let (agent, secret, network) = intercepted(Answerer::Agent).await;
+    let begun =
+        EnrollmentSession::begin_with_secret(&host(), "idp.example", &secret, network).await;
+    assert!(matches!(
+        begun.err(),
+        Some(EnrollmentError::TokenRefused { .. })
+    ));
+    assert_eq!(agent.state().enrolled, None);
+}
+
+#[tokio::test]
+async fn the_machines_own_proof_is_worth_nothing_from_somebody_else() {
+    let (agent, secret, network) = intercepted(Answerer::Between).await;
+    let begun =
+        EnrollmentSession::begin_with_secret(&host(), "idp.example", &secret, network).await;
+    assert!(matches!(
+        begun.err(),
+        Some(EnrollmentError::Unproven { .. })
+    ));
+    assert_eq!(agent.state().enrolled, None);
+}
+
+#[tokio::test]
+async fn an_answer_of_another_time_is_no_answer() {
+    let (agent, token, network) = awaiting().await;
+    agent.state().answerer = Answerer::Replaying;
+    let begun =
+        EnrollmentSession::begin_with_secret(&host(), "idp.example", &token.secret, network).await;
     assert!(matches!(
         begun.err(),
         Some(EnrollmentError::Unproven { .. })

@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::TestAgent;
 use super::world::refusal;
+use super::{Answerer, TestAgent};
 use crate::agents::{AgentError, Agents as _, LeaseRequest};
 use crate::rollout::{SystemClock, WallClock as _};
 
@@ -381,20 +381,28 @@ async fn enroll(
     else {
         return Err(Status::invalid_argument("out of order"));
     };
-    if !secret.verify_caller(&certificate, &proof.nonce, &proof.proof) {
+    let answerer = agent.state().answerer;
+    if answerer != Answerer::Between
+        && !secret.verify_caller(&certificate, &proof.nonce, &proof.proof)
+    {
         return Err(refused());
     }
     let nonce = [9; 32];
-    let proves = if agent.state().proves_wrong_secret {
+    let proves = if answerer == Answerer::Ignorant {
         EnrollmentSecret::new([0; 20])
     } else {
         secret
+    };
+    let caller_nonce = if answerer == Answerer::Replaying {
+        vec![1; 32]
+    } else {
+        proof.nonce
     };
     let describe = agent.state().describe.clone();
     let answer = v1::EnrollAnswer {
         nonce: nonce.to_vec(),
         proof: proves
-            .agent_proof(&certificate, &proof.nonce, &nonce)
+            .agent_proof(&certificate, &caller_nonce, &nonce)
             .to_vec(),
         certificate_signing_request: agent.signing_request(),
         machine_id: describe.machine_id,

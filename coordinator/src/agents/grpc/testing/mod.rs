@@ -35,8 +35,8 @@ pub(crate) struct State {
     pub(crate) artifact_held: Option<u64>,
     /// Enrolment: the secret, and the certificate that the listener shows.
     pub(crate) enrollment: Option<(EnrollmentSecret, Vec<u8>)>,
-    /// The agent proves another secret than it takes: somebody in between.
-    pub(crate) proves_wrong_secret: bool,
+    /// Who answers an enrolment.
+    pub(crate) answerer: Answerer,
     pub(crate) enrolled: Option<v1::EnrollCertificate>,
     /// Streams of operations end before their outcome.
     pub(crate) cut_short: bool,
@@ -53,6 +53,20 @@ pub(crate) struct State {
     pub(crate) fenced: bool,
     pub(crate) epoch: u64,
     pub(crate) lease: Option<v1::LeaseHolder>,
+}
+
+/// Who answers an enrolment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Answerer {
+    /// The agent.
+    #[default]
+    Agent,
+    /// Somebody who does not know the secret.
+    Ignorant,
+    /// Somebody in between, who passes the agent's proof on without asking for ours.
+    Between,
+    /// Somebody with the agent's answer to another caller's nonce.
+    Replaying,
 }
 
 /// The refusal of a request under a lease that is over.
