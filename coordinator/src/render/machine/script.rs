@@ -87,7 +87,7 @@ fn packages(script: &mut String, machine: &HostMachine) {
         "apt-get --option DPkg::Lock::Timeout=300 --option Acquire::Retries=3 --assume-yes";
     step(script, "reading the package lists");
     let _ = writeln!(script, "{APT_GET} --error-on=any update");
-    script.push_str("install -d -m 0755 \"$packages\"\n");
+    script.push_str("install -d -m 0755 -o _apt \"$packages\"\n");
     let mut wanted: Vec<String> = machine.packages.iter().map(|name| quoted(name)).collect();
     for (number, file) in (1..).zip(&machine.files) {
         step(script, &format!("fetching {}", file.url));
