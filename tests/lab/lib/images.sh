@@ -13,11 +13,16 @@ BASE_OPTIONS=(
 HOST_PACKAGES=systemd,systemd-sysv,dbus,polkitd,adduser,ca-certificates,curl,jq,iproute2
 HOST_PACKAGES+=,iptables,procps,less,nano,bash-completion
 
+# What makes of a Debian a cloud image, and reads the CD-ROM that it boots with.
+MACHINE_PACKAGES=cloud-init,libarchive-tools,openssh-server
+
 # base_recipe BASE: suite and packages of a base image.
 base_recipe() {
     case $1 in
         bookworm-host) say bookworm "$HOST_PACKAGES" ;;
         trixie-host) say trixie "$HOST_PACKAGES,docker.io,docker-cli,docker-compose" ;;
+        bookworm-machine) say bookworm "$HOST_PACKAGES,$MACHINE_PACKAGES" ;;
+        trixie-machine) say trixie "$HOST_PACKAGES,$MACHINE_PACKAGES,docker.io,docker-cli" ;;
         small) say "$(debian_codename)" iptables,ca-certificates,iproute2 ;;
         *) say "no base image $1" >&2 && return 1 ;;
     esac
@@ -122,5 +127,8 @@ build_host_image() {
     directory=$(context "$1")
     cp -RT "$LAB_DIR/images/host" "$directory"
     cp "$bin"/{tailscale,tailscaled} "$bin"/tailscaled.{service,defaults} "$directory"
+    if [[ $1 == pve ]]; then
+        add_simulator "$directory"
+    fi
     build_image "$1" "$LAB_NAME/$1" --build-arg BASE="$2"
 }

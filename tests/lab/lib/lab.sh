@@ -16,3 +16,5 @@ library=$(dirname "${BASH_SOURCE[0]}")
 . "$library/registry.sh"
 # shellcheck source=packages.sh
 . "$library/packages.sh"
+# shellcheck source=machines.sh
+. "$library/machines.sh"

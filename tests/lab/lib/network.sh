@@ -121,6 +121,9 @@ start_host() {
         # The Engine's storage needs a file system that is not an overlay itself.
         docker volume create --label "$LAB_LABEL=host" "$LAB_NAME-omni-docker"
         own=(--volume "$LAB_NAME-omni-docker:/var/lib/docker")
+    elif [[ $host == pve ]]; then
+        # Its VMs are containers beside it.
+        own=(--volume /var/run/docker.sock:/var/lab/docker.sock)
     fi
     # systemd has to mount and to make control groups; tailscaled needs TUN.
     run_container "$host" "${HOST_ADDRESS[$host]}" --dns "$INTERNET_ADDRESS" \
@@ -158,7 +161,7 @@ EOF
 # and user: op is 100.64.0.1 and user-1@fake-control.example.net.
 join_hosts() {
     local host
-    for host in op idp omni; do
+    for host in "${HOSTS[@]}"; do
         docker exec "$(container "$host")" \
             tailscale up --login-server="$CONTROL_URL" --hostname="$host" --timeout=30s
     done

@@ -17,14 +17,28 @@ LAB_NAME=omni-scale-lab
 LAB_SUBNET=10.77.0.0/24
 INTERNET_ADDRESS=10.77.0.2
 REGISTRY_ADDRESS=10.77.0.3
-declare -A HOST_ADDRESS=([idp]=10.77.0.11 [omni]=10.77.0.12 [op]=10.77.0.13)
-HOSTS=(idp omni op)
+declare -A HOST_ADDRESS=([idp]=10.77.0.11 [omni]=10.77.0.12 [op]=10.77.0.13 [pve]=10.77.0.14)
+# The hosts that are there from the start, in the order that they join the tailnet.
+HOSTS=(op idp omni)
+
+# begin_from_nothing: idp and omni are machines that omni-scale makes, on pve.
+begin_from_nothing() {
+    HOSTS=(op pve)
+}
+
+from_nothing() {
+    [[ ${HOSTS[*]} == 'op pve' ]]
+}
 
 CONTROL_URL=http://$INTERNET_ADDRESS:9911
 ADMIN_URL=http://$INTERNET_ADDRESS:9900
 ACME_URL=https://$INTERNET_ADDRESS:14000/dir
 ARTIFACTS_URL=http://$INTERNET_ADDRESS:8000
 TAILNET_DOMAIN=tail.test
+
+# The cluster of pve, and the token that omni-scale has there.
+HYPERVISOR_URL=https://10.77.0.14:8006
+HYPERVISOR_SECRET=6f2b1a7c-3d4e-4f5a-8b6c-7d8e9f0a1b2c
 
 # The registry as the hosts know it.
 REGISTRY=registry.lab:5000
