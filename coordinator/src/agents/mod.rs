@@ -20,6 +20,8 @@ use omni_scale_proto::id::{HostName, StackName};
 use omni_scale_proto::operation::Operation;
 use omni_scale_proto::v1;
 
+use crate::plan::MachinesScope;
+
 pub use error::{AgentError, Cause, Class, Holder};
 pub use request::{Action, Control, LeaseGrant, LeaseRequest};
 
@@ -45,6 +47,13 @@ pub trait Agents: fmt::Debug + Send + Sync {
         stack: &StackName,
         images: &[String],
     ) -> Result<v1::StackObservation, AgentError>;
+
+    /// A cluster, and what there is of these machines. `known: false` is an answer, not an error.
+    async fn observe_machines(
+        &self,
+        host: &HostName,
+        asked: &MachinesScope,
+    ) -> Result<v1::MachinesObservation, AgentError>;
 
     /// Names, times and keyed digests of the host's secrets.
     async fn list_secrets(&self, host: &HostName) -> Result<Vec<v1::SecretStatus>, AgentError>;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use omni_scale_proto::id::{DeploymentId, ServiceName, Sha256, StackName};
+use omni_scale_proto::id::{DeploymentId, HostName, MachineName, ServiceName, Sha256, StackName};
 use omni_scale_proto::operation::Target;
 use omni_scale_proto::v1;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,30 @@ pub enum Action {
         /// Ids of containers that no service names any more and that shall go.
         remove_orphans: Vec<String>,
     },
+    /// A machine shall be there and run.
+    ApplyMachine {
+        /// The machine's name, checked.
+        name: MachineName,
+        /// The cluster.
+        hypervisor: v1::Hypervisor,
+        /// What it shall be.
+        machine: Box<v1::Machine>,
+    },
+    /// The host that a machine becomes shall be enrolled, and what it was first booted with gone.
+    EnrollHost {
+        /// The machine's name, checked.
+        name: MachineName,
+        /// The cluster.
+        hypervisor: v1::Hypervisor,
+        /// The machine's UUID.
+        uuid: String,
+        /// The host that it becomes.
+        host: HostName,
+        /// What the host's agent must be set up for: exactly these.
+        roles: Vec<String>,
+        /// Whether it needs a certificate, and so somebody who has the authority's key.
+        certificate: bool,
+    },
 }
 
 impl Action {
@@ -35,6 +59,9 @@ impl Action {
         match self {
             Self::ApplyUnit { .. } => Target::Unit,
             Self::ApplyStack { name, .. } => Target::Stack(name.clone()),
+            Self::ApplyMachine { name, .. } | Self::EnrollHost { name, .. } => {
+                Target::Machine(name.clone())
+            }
         }
     }
 
@@ -43,6 +70,8 @@ impl Action {
         match self {
             Self::ApplyUnit { .. } => "apply-unit",
             Self::ApplyStack { .. } => "apply-stack",
+            Self::ApplyMachine { .. } => "apply-machine",
+            Self::EnrollHost { .. } => "enroll-host",
         }
     }
 
@@ -70,6 +99,17 @@ pub enum Control {
         /// What to do.
         action: v1::ControlAction,
     },
+    /// A machine.
+    Machine {
+        /// Its name, checked.
+        name: MachineName,
+        /// The cluster.
+        hypervisor: v1::Hypervisor,
+        /// Its UUID.
+        uuid: String,
+        /// What to do.
+        action: v1::ControlAction,
+    },
 }
 
 impl Control {
@@ -78,6 +118,7 @@ impl Control {
         match self {
             Self::Unit { .. } => Target::Unit,
             Self::Stack { name, .. } => Target::Stack(name.clone()),
+            Self::Machine { name, .. } => Target::Machine(name.clone()),
         }
     }
 }

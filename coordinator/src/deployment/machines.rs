@@ -452,7 +452,7 @@ fn list<T>(
 }
 
 /// Names of single machines: that of the group, with a number when there are several.
-fn names(group: &NodeName, count: u32) -> Vec<String> {
+pub fn machine_names(group: &NodeName, count: u32) -> Vec<String> {
     if count == 1 {
         return vec![group.to_string()];
     }
@@ -465,7 +465,7 @@ fn names(group: &NodeName, count: u32) -> Vec<String> {
 fn check_names(report: &Report, node: &Node, groups: &BTreeMap<NodeName, MachineGroup>) {
     let mut owners: BTreeMap<String, &NodeName> = BTreeMap::new();
     for (group, members) in groups {
-        for name in names(group, members.count) {
+        for name in machine_names(group, members.count) {
             let Some(other) = owners.insert(name.clone(), group) else {
                 continue;
             };

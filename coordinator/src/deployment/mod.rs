@@ -26,6 +26,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use files::{Disk, Files};
+pub use machines::machine_names;
 pub use model::{
     Artifact, BuiltInStack, Client, ComposeStack, Deployment, Eula, Host, HostMachine, Identity,
     MachineApiCertificate, MachineDisk, MachineGroup, MachineImage, MachineKind, MachineNetwork,

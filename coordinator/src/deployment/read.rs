@@ -59,15 +59,6 @@ pub(super) fn read_tree(
     let machines = proxmox
         .as_ref()
         .and_then(|proxmox| read_machines(files, &context, &fields, &hosts, proxmox.as_ref()));
-    if machines
-        .as_ref()
-        .is_some_and(|machines| !machines.is_empty())
-    {
-        context.warnings.push(
-            "machines: they are read and checked, and this version makes none of them yet"
-                .to_owned(),
-        );
-    }
     check_separation(&fields, &hosts, identity.as_ref(), omni.as_ref());
     if let Some(domain) = domain {
         check_names(&fields, domain, &hosts, identity.as_ref(), omni.as_ref());

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use omni_scale_proto::id::{HostName, SecretName};
 use omni_scale_proto::operation::Target;
+use omni_scale_proto::v1::{self, MachinePresence};
 use serde::{Deserialize, Serialize};
 
 use super::observed::{HostFacts, HostObservation, HostScope, Observed, Scope};
@@ -31,6 +32,9 @@ pub struct HostBasis {
     pub specifications: BTreeMap<String, String>,
     /// What the host's Engine says that each image reference is.
     pub images: BTreeMap<String, String>,
+    /// Whether each machine is there, and its UUID.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub machines: BTreeMap<String, String>,
     /// Keyed digests of the secrets that the plan builds on; `-` when one is not set, `used` when
     /// a one-time key is gone.
     pub secrets: BTreeMap<SecretName, String>,
@@ -113,6 +117,13 @@ impl HostBasis {
                     .insert(image.reference.clone(), or_dash(&image.resolved));
             }
         }
+        for name in asked.machines.iter().flat_map(|asked| &asked.names) {
+            let target = Target::Machine(name.clone());
+            let generation = facts.generation(&target);
+            basis.generations.insert(target, generation);
+            let machine = facts.machine(name.as_str());
+            basis.machines.insert(name.to_string(), presence(machine));
+        }
         for name in &asked.secrets {
             let value = match facts.secret(name.as_str()) {
                 Some(secret) if secret.consumed => "used",
@@ -140,6 +151,7 @@ impl HostBasis {
         }
         facts.extend(pairs("", &self.specifications, &now.specifications));
         facts.extend(pairs("image ", &self.images, &now.images));
+        facts.extend(pairs("machine ", &self.machines, &now.machines));
         facts.extend(self.secrets.iter().map(|(name, planned)| {
             let found = now.secrets.get(name).map_or("-", String::as_str);
             (format!("secret {name}"), planned.clone(), found.to_owned())
@@ -175,6 +187,20 @@ fn pairs(
             )
         })
         .collect()
+}
+
+/// Where a machine is, and what it has, may change: which one it is may not.
+fn presence(machine: Option<&v1::MachineObservation>) -> String {
+    let Some(machine) = machine else {
+        return "-".to_owned();
+    };
+    let word = match machine.presence() {
+        MachinePresence::Absent => "absent",
+        MachinePresence::Creating => "begun",
+        MachinePresence::Present => "there",
+        MachinePresence::Unknown | MachinePresence::Unspecified => return "-".to_owned(),
+    };
+    format!("{word}, {}", machine.uuid)
 }
 
 fn or_dash(text: &str) -> String {

@@ -7,12 +7,17 @@ use omni_scale_proto::role::HostRole;
 use omni_scale_proto::v1;
 use serde::{Deserialize, Serialize};
 
-/// The waves of a rollout, in order. Proxmox's come with its role.
+use super::machines::DesiredMachines;
+
+/// The waves of a rollout, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Wave {
     /// 0: checks only.
     Preflight,
+    /// 1: machines for hosts that do not exist yet.
+    #[serde(rename = "host-machines")]
+    HostMachines,
     /// 2: the OIDC issuer.
     Identity,
     /// 3: Omni's client at the issuer.
@@ -23,28 +28,34 @@ pub enum Wave {
     Omni,
     /// 6: the infrastructure provider.
     Provider,
+    /// 7: machines that join Omni.
+    Machines,
 }
 
 impl Wave {
     /// Every wave, in order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Preflight,
+        Self::HostMachines,
         Self::Identity,
         Self::Client,
         Self::Sidecar,
         Self::Omni,
         Self::Provider,
+        Self::Machines,
     ];
 
-    /// Its number in documents and step ids. 1 and 7 are those of the machines.
+    /// Its number in documents and step ids.
     pub const fn number(self) -> u8 {
         match self {
             Self::Preflight => 0,
+            Self::HostMachines => 1,
             Self::Identity => 2,
             Self::Client => 3,
             Self::Sidecar => 4,
             Self::Omni => 5,
             Self::Provider => 6,
+            Self::Machines => 7,
         }
     }
 
@@ -52,11 +63,13 @@ impl Wave {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Preflight => "preflight",
+            Self::HostMachines => "host-machines",
             Self::Identity => "identity",
             Self::Client => "client",
             Self::Sidecar => "sidecar",
             Self::Omni => "omni",
             Self::Provider => "provider",
+            Self::Machines => "machines",
         }
     }
 }
@@ -78,6 +91,8 @@ pub struct Desired {
     pub identity: DesiredIdentity,
     /// The Omni stack.
     pub stack: DesiredStack,
+    /// The machines. Absent: none are declared.
+    pub machines: Option<DesiredMachines>,
     /// Secrets that hosts must hold, and from when on.
     pub secrets: Vec<DesiredSecret>,
     /// PEM certificates trusted beside each host's own.

@@ -7,6 +7,7 @@ use omni_scale_proto::role::HostRole;
 use omni_scale_proto::v1::{self, network_mode::Mode, segment::Part};
 
 use super::desired::{Desired, DesiredHost, DesiredIdentity, DesiredSecret, DesiredStack, Wave};
+use super::machines::{DesiredGroup, DesiredMachines, Purpose};
 
 /// The tailnet of the examples.
 pub const TAILNET: &str = "tail.example.net";
@@ -52,6 +53,7 @@ pub fn desired() -> Desired {
             dns_name: format!("omni.{TAILNET}"),
             health_url: "http://127.0.0.1:8080/healthz".to_owned(),
         },
+        machines: None,
         secrets: secrets(),
         extra_roots_pem: String::new(),
     }
@@ -75,6 +77,132 @@ fn secrets() -> Vec<DesiredSecret> {
         secret("omni", "provider-key", Wave::Provider, opaque, false),
     ]
 }
+
+/// The same, with control planes, and with a host `omni` that is a machine to be made. The agent of
+/// `idp` reaches the cluster.
+pub fn with_machines() -> Desired {
+    let mut desired = desired();
+    let secret = |name: &str, wave, one_time| DesiredSecret {
+        host: host("idp"),
+        name: name.parse().expect("a secret name"),
+        usage: v1::SecretUse::Opaque,
+        wave,
+        one_time,
+    };
+    desired.secrets.extend([
+        secret("proxmox-token", Wave::HostMachines, false),
+        secret("omni-node-key", Wave::HostMachines, true),
+        secret("omni-join", Wave::Machines, false),
+    ]);
+    if let Some(idp) = desired.hosts.get_mut(&host("idp")) {
+        idp.roles.insert(HostRole::Proxmox);
+    }
+    desired.machines = Some(machines());
+    desired
+}
+
+/// The same, without machines that become hosts.
+pub fn with_control_planes() -> Desired {
+    let mut desired = with_machines();
+    if let Some(machines) = &mut desired.machines {
+        machines.groups.retain(|group| group.name != "omni");
+    }
+    for secret in &mut desired.secrets {
+        if secret.wave == Wave::HostMachines {
+            secret.wave = Wave::Machines;
+        }
+    }
+    desired
+        .secrets
+        .retain(|secret| secret.name.as_str() != "omni-node-key");
+    desired
+}
+
+fn machines() -> DesiredMachines {
+    let alike = v1::Machine {
+        vmid_range: Some(VMIDS),
+        cores: 4,
+        memory_mebibytes: 8192,
+        cpu: "x86-64-v2-AES".to_owned(),
+        disks: vec![v1::Disk {
+            storage: "local-lvm".to_owned(),
+            size_gibibytes: 32,
+            solid_state: true,
+        }],
+        networks: vec![v1::NetworkInterface {
+            bridge: "vmbr0".to_owned(),
+            ..v1::NetworkInterface::default()
+        }],
+        image: Some(v1::MachineImage {
+            kind: v1::MachineImageKind::Disk.into(),
+            url: "https://example.net/image.qcow2".to_owned(),
+            sha256: sum('d'),
+            storage: "local".to_owned(),
+        }),
+        firmware_storage: "local-lvm".to_owned(),
+        iso_storage: "local".to_owned(),
+        start_on_boot: true,
+        ..v1::Machine::default()
+    };
+    let boots_with = |secret: &str| {
+        Some(text(Part::Secret(v1::SecretReference {
+            name: secret.to_owned(),
+            encoding: v1::SecretEncoding::Raw.into(),
+        })))
+    };
+    let group = |name: &str, purpose, names: &[&str], machine: v1::Machine| DesiredGroup {
+        name: name.to_owned(),
+        purpose,
+        nodes: BTreeSet::new(),
+        machines: names
+            .iter()
+            .map(|machine_name| v1::Machine {
+                name: (*machine_name).to_owned(),
+                group: name.to_owned(),
+                ..machine.clone()
+            })
+            .collect(),
+    };
+    let planes = v1::Machine {
+        kind: v1::MachineKind::Talos.into(),
+        firmware: v1::Firmware::Ovmf.into(),
+        user_data: boots_with("omni-join"),
+        ..alike.clone()
+    };
+    let omni = v1::Machine {
+        kind: v1::MachineKind::Host.into(),
+        firmware: v1::Firmware::Seabios.into(),
+        user_data: boots_with("omni-node-key"),
+        enrollment_secret: "enrollment-omni".to_owned(),
+        ..alike
+    };
+    DesiredMachines {
+        host: host("idp"),
+        hypervisor: v1::Hypervisor {
+            url: "https://pve.example.net:8006".to_owned(),
+            token_id: "omni-scale@pve!agent".to_owned(),
+            token_secret: "proxmox-token".to_owned(),
+            certificate_sha256: vec![sum('e')],
+            roots_pem: String::new(),
+        },
+        vmids: VMIDS,
+        nameservers: vec!["192.0.2.53".to_owned()],
+        groups: vec![
+            group(
+                "control-plane",
+                Purpose::Talos { apart: true },
+                &["control-plane-1", "control-plane-2", "control-plane-3"],
+                planes,
+            ),
+            group("omni", Purpose::Host(host("omni")), &["omni"], omni),
+        ],
+    }
+}
+
+const VMIDS: v1::VmidRange = v1::VmidRange {
+    first: 5000,
+    last: 5099,
+};
 
 /// The tsidp unit.
 pub fn unit() -> v1::UnitConfiguration {

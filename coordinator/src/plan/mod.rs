@@ -10,6 +10,7 @@ mod display;
 mod document;
 #[cfg(any(test, feature = "testing"))]
 pub mod examples;
+mod machines;
 mod observed;
 mod placement;
 mod refusal;
@@ -22,6 +23,7 @@ pub use build::{Choices, plan};
 pub use desired::{Desired, DesiredHost, DesiredIdentity, DesiredSecret, DesiredStack, Wave};
 pub use display::{Detail, Line, LineKind, lines};
 pub use document::{PLAN_FORMAT, Plan, PlanFileError};
+pub use machines::{DesiredGroup, DesiredMachines, MachinesScope, Purpose};
 pub use observed::{HostFacts, HostObservation, HostScope, Observed, Scope, StackScope};
 pub use placement::{Group, Machine, NoPlace, Node, Placement, place};
 pub use refusal::{DesiredError, PlanError, PlanRefusal};

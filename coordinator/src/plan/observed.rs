@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Desired;
 use super::desired::DesiredIdentity;
+use super::machines::MachinesScope;
 
 /// What must be asked so that a plan can be made, and asked again before it is run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub struct HostScope {
     pub unit: bool,
     /// A stack, and the images that its Engine shall resolve.
     pub stack: Option<StackScope>,
+    /// Machines on the cluster that its agent reaches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machines: Option<MachinesScope>,
     /// The secrets that the plan builds on.
     pub secrets: BTreeSet<SecretName>,
 }
@@ -68,11 +72,21 @@ impl Scope {
                     .filter(|image| image_digest(image).is_none())
                     .collect(),
             });
+        if let Some(machines) = &desired.machines {
+            let host = hosts.entry(machines.host.clone()).or_default();
+            host.machines = Some(machines.scope());
+        }
         for secret in &desired.secrets {
             let host = hosts.entry(secret.host.clone()).or_default();
             host.secrets.insert(secret.name.clone());
         }
         Self { hosts }
+    }
+
+    /// The same without these hosts: they do not exist yet.
+    pub(super) fn without(mut self, missing: &BTreeSet<HostName>) -> Self {
+        self.hosts.retain(|host, _| !missing.contains(host));
+        self
     }
 }
 
@@ -114,6 +128,8 @@ pub struct HostFacts {
     pub unit: Option<v1::UnitObservation>,
     /// The stack. None: not asked, since the agent has no such role.
     pub stack: Option<v1::StackObservation>,
+    /// The machines. None: not asked, since the agent has no such role.
+    pub machines: Option<v1::MachinesObservation>,
     /// The host's secrets, without values.
     pub secrets: Vec<v1::SecretStatus>,
 }
@@ -148,6 +164,15 @@ impl HostFacts {
             .targets
             .iter()
             .find(|status| status.target == name)
+    }
+
+    /// A machine of the cluster that its agent reaches.
+    pub fn machine(&self, name: &str) -> Option<&v1::MachineObservation> {
+        let observed = self.machines.as_ref().filter(|observed| observed.known)?;
+        observed
+            .machines
+            .iter()
+            .find(|machine| machine.name == name)
     }
 
     /// A secret of the host.

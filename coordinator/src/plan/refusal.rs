@@ -41,6 +41,9 @@ pub enum DesiredError {
     /// The tsidp unit.
     #[error(transparent)]
     Unit(#[from] omni_scale_proto::unit::InvalidUnit),
+    /// A machine.
+    #[error(transparent)]
+    Machine(#[from] omni_scale_proto::machine::InvalidMachine),
     /// A part of the stack is played by a service that it does not have.
     #[error("the stack has no service `{service}`, which is to be the {part}")]
     NoSuchService {
@@ -184,6 +187,30 @@ pub enum PlanRefusal {
         /// The command that sets it.
         command: String,
     },
+    /// A machine has no node to go to.
+    #[error("machine `{machine}` has no node to go to: {reason}")]
+    NoPlace {
+        /// The machine.
+        machine: String,
+        /// Which nodes there are, and what is wrong with them.
+        reason: String,
+    },
+    /// Every VMID of the range is taken.
+    #[error("machine `{machine}` has no VMID: all from {first} to {last} are taken")]
+    NoVmid {
+        /// The machine.
+        machine: String,
+        /// The first of the range.
+        first: u32,
+        /// The last of the range.
+        last: u32,
+    },
+    /// A host answers although the machine that is to become it does not exist.
+    #[error("host `{host}` answers, and the machine that is to become it does not exist")]
+    HostElsewhere {
+        /// The host.
+        host: HostName,
+    },
     /// A network exists and is of another kind.
     #[error("on host `{host}` {network}")]
     UnlikeNetwork {
@@ -243,6 +270,13 @@ impl PlanRefusal {
             Self::ForeignContainer { container, .. } => {
                 format!("remove or rename `{container}` by hand; omni-scale leaves it alone")
             }
+            Self::NoPlace { .. } => {
+                "bring one of them back, or change `nodes` of its group".to_owned()
+            }
+            Self::NoVmid { .. } => "widen `proxmox.vmids`, or clear what is in it".to_owned(),
+            Self::HostElsewhere { host } => format!(
+                "take `machines.{host}` out of the deployment, or switch off what answers as `{host}`"
+            ),
             Self::StateUnknown { .. } | Self::ImageUnresolved { .. } => return None,
         })
     }

@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::desired::{Desired, DesiredIdentity};
 use super::examples::{self, host};
-use super::{Choices, Plan, PlanError, Scope, plan};
-use crate::agents::fake::FakeAgents;
+use super::{Choices, DesiredGroup, Plan, PlanError, Scope, Wave, plan};
+use crate::agents::fake::{FakeAgents, MachineModel, World};
 use crate::rollout::{WallClock, observe};
 
 #[derive(Debug, Deserialize)]
@@ -19,6 +19,8 @@ struct Scenario {
     #[expect(dead_code, reason = "it is the file's heading")]
     title: String,
     start: Start,
+    #[serde(default)]
+    machines: Machines,
     #[serde(default)]
     remove_orphans: bool,
     #[serde(default)]
@@ -33,6 +35,29 @@ enum Start {
     Nothing,
     /// Everything, as the deployment wants it.
     Running,
+}
+
+/// Which machines the deployment declares.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Machines {
+    /// None.
+    #[default]
+    None,
+    /// Control planes, and nothing that becomes a host.
+    ControlPlanes,
+    /// Control planes, and the host `omni`.
+    Hosts,
+}
+
+impl Machines {
+    fn desired(self) -> Desired {
+        match self {
+            Self::None => examples::desired(),
+            Self::ControlPlanes => examples::with_control_planes(),
+            Self::Hosts => examples::with_machines(),
+        }
+    }
 }
 
 /// What is different from the start.
@@ -109,6 +134,28 @@ enum Given {
     Running { host: String, target: String },
     /// An operation's end is not known.
     OutcomeUnknown { host: String, target: String },
+    /// A node of the cluster is away.
+    NodeOffline { node: String },
+    /// The cluster does not answer.
+    ClusterDown { reason: String },
+    /// Somebody else has a VMID.
+    VmidTaken { vmid: u32 },
+    /// The deployment allows VMIDs only up to this one.
+    LastVmid { vmid: u32 },
+    /// The deployment gives the machines of a group another number of cores.
+    Cores { group: String, cores: u32 },
+    /// The deployment pins a group to a node.
+    Pinned { group: String, node: String },
+    /// A machine does not run.
+    MachineStopped { name: String },
+    /// A machine was deleted.
+    MachineDeleted { name: String },
+    /// The creation of a machine has begun and not ended.
+    MachineBegun { name: String },
+    /// A machine was made, and its first boot is not over.
+    FirstBoot { name: String },
+    /// A creation left something half-made.
+    Stub { node: String, vmid: u32 },
     /// Somebody holds a lease.
     Leased { host: String, holder: String },
 }
@@ -192,6 +239,25 @@ impl Given {
                 desired.hosts.remove(&host("idp"));
                 desired.secrets.retain(|secret| secret.host != host("idp"));
             }
+            Self::LastVmid { vmid } => {
+                let machines = desired.machines.as_mut().unwrap();
+                machines.vmids.last = *vmid;
+                for machine in machines
+                    .groups
+                    .iter_mut()
+                    .flat_map(|group| &mut group.machines)
+                {
+                    machine.vmid_range = Some(machines.vmids);
+                }
+            }
+            Self::Cores { group, cores } => {
+                for machine in &mut group_of(desired, group).machines {
+                    machine.cores = *cores;
+                }
+            }
+            Self::Pinned { group, node } => {
+                group_of(desired, group).nodes.insert(node.clone());
+            }
             _ => {}
         }
     }
@@ -274,18 +340,52 @@ impl Given {
                 target.interrupt();
             }
             Self::Leased { host, holder } => world.host(host).lease_to(holder, "another"),
-            Self::MissingImage { .. }
-            | Self::NodeName { .. }
-            | Self::Variable { .. }
-            | Self::Program { .. }
-            | Self::VolumeRenamed { .. }
-            | Self::NetworkRenamed { .. }
-            | Self::NetworkInternal { .. }
-            | Self::RootsChanged { .. }
-            | Self::ServiceDropped { .. }
-            | Self::ExternalIssuer { .. } => {}
+            _ => happen_to_machines(self, &mut world),
         }
     }
+}
+
+fn happen_to_machines(given: &Given, world: &mut World) {
+    match given {
+        Given::NodeOffline { node } => {
+            let mut nodes = world.host("idp").machines.nodes.iter_mut();
+            nodes.find(|one| one.name == *node).unwrap().online = false;
+        }
+        Given::ClusterDown { reason } => {
+            world.host("idp").machines.fault.clone_from(reason);
+        }
+        Given::VmidTaken { vmid } => {
+            world.host("idp").machines.foreign.insert(*vmid);
+        }
+        Given::MachineStopped { name } => {
+            "stopped".clone_into(&mut machine_of(world, name).status);
+        }
+        Given::MachineDeleted { name } => world.host("idp").machines.delete(name),
+        Given::MachineBegun { name } => {
+            let machine = machine_of(world, name);
+            machine.begun = true;
+            "stopped".clone_into(&mut machine.status);
+        }
+        Given::FirstBoot { name } => machine_of(world, name).first_boot = true,
+        Given::Stub { node, vmid } => {
+            let stub = v1::MachineStub {
+                node: node.clone(),
+                vmid: *vmid,
+                command: format!("qm destroy {vmid}"),
+            };
+            world.host("idp").machines.stubs.push(stub);
+        }
+        _ => {}
+    }
+}
+
+fn machine_of<'a>(world: &'a mut World, name: &str) -> &'a mut MachineModel {
+    world.host("idp").machines.machines.get_mut(name).unwrap()
+}
+
+fn group_of<'a>(desired: &'a mut Desired, name: &str) -> &'a mut DesiredGroup {
+    let mut groups = desired.machines.as_mut().unwrap().groups.iter_mut();
+    groups.find(|group| group.name == name).unwrap()
 }
 
 fn service_of<'a>(desired: &'a mut Desired, name: &str) -> &'a mut v1::Service {
@@ -302,7 +402,7 @@ fn network_of<'a>(desired: &'a mut Desired, name: &str) -> &'a mut v1::Network {
 /// The plan, and what it was made from.
 async fn plans(text: &str) -> (Result<Plan, PlanError>, Desired, FakeAgents) {
     let scenario: Scenario = toml::from_str(text).unwrap();
-    let before = examples::desired();
+    let before = scenario.machines.desired();
     let agents = FakeAgents::new(&before);
     match scenario.start {
         Start::Nothing => {}
@@ -361,7 +461,19 @@ async fn check(name: &str, text: &str) {
         let clock = FakeClock(agents.clone());
         let observed = observe(&agents.seat(), &clock, &Scope::of(&desired)).await;
         let again = super::plan(&desired, &observed, Choices::default()).unwrap();
-        assert!(again.is_noop(), "{again}");
+        if plan.ends_before() == Some(Wave::Identity) {
+            // Hosts were made: now the rest can be planned.
+            assert!(
+                again.steps().all(|step| step.id.wave > 1),
+                "what was made is made: {again}"
+            );
+            agents.carry_out(&again);
+            let observed = observe(&agents.seat(), &clock, &Scope::of(&desired)).await;
+            let at_last = super::plan(&desired, &observed, Choices::default()).unwrap();
+            assert!(at_last.is_noop(), "{at_last}");
+        } else {
+            assert!(again.is_noop(), "{again}");
+        }
     }
 }
 
@@ -421,4 +533,21 @@ scenarios! {
     a_network_of_another_kind_makes_no_plan: "network-internal",
     other_roots_are_verified_with: "roots-changed",
     a_damaged_ledger_makes_no_plan: "ledger-damaged",
+    control_planes_are_spread_over_nodes: "machines-from-nothing",
+    machines_that_run_are_left_alone: "machines-nothing-to-do",
+    a_host_that_does_not_exist_is_made_first: "host-made-first",
+    a_host_that_never_booted_to_its_end_is_enrolled: "host-first-boot",
+    a_host_whose_machine_is_stopped_is_started: "host-stopped",
+    a_host_that_answers_elsewhere_is_not_made: "host-elsewhere",
+    a_host_machine_without_its_key_makes_no_plan: "host-key-missing",
+    a_missing_join_document_ends_the_plan_before_the_machines: "join-missing",
+    a_missing_token_ends_the_plan_before_the_machines: "proxmox-token-missing",
+    a_machine_that_is_other_than_declared_is_told_about: "machine-differs",
+    a_deleted_machine_is_made_with_another_uuid: "machine-deleted",
+    what_was_begun_is_finished_where_it_was: "machine-begun",
+    control_planes_that_share_a_node_are_warned_of: "nodes-offline",
+    a_group_whose_node_is_away_makes_no_plan: "pinned-node-offline",
+    a_full_range_of_vmids_makes_no_plan: "vmids-exhausted",
+    a_cluster_that_does_not_answer_makes_no_plan: "cluster-down",
+    half_made_machines_are_told_with_their_command: "machine-stubs",
 }

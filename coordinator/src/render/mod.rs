@@ -9,6 +9,7 @@
 mod eject;
 mod identity;
 mod machine;
+mod machines;
 mod omni;
 mod provider;
 mod secrets;
@@ -52,6 +53,7 @@ pub fn render(files: &dyn Files, deployment: &Deployment) -> Result<Desired, Pro
         identity: identity::render(deployment),
         secrets: secrets::needed(deployment, &stack),
         stack,
+        machines: machines::render(deployment),
         extra_roots_pem: deployment.tailnet.extra_roots_pem.clone(),
     })
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use omni_scale_proto::id::HostName;
+use omni_scale_proto::id::{HostName, SecretName};
 use omni_scale_proto::v1::{self, SecretUse, segment::Part};
 
-use crate::deployment::{Deployment, Identity, OmniStack};
+use crate::deployment::{Deployment, Identity, MachineKind, OmniStack};
 use crate::plan::{DesiredSecret, DesiredStack, Wave};
 
 /// All of them, in the order of their waves. A secret that several need is needed by the first.
@@ -57,9 +57,38 @@ pub(super) fn needed(deployment: &Deployment, stack: &DesiredStack) -> Vec<Desir
             }
         }
     }
+    needed.extend(of_machines(deployment));
     needed.sort_by_key(|secret| secret.wave);
     let mut seen = BTreeSet::new();
     needed.retain(|secret| seen.insert((secret.host.clone(), secret.name.clone())));
+    needed
+}
+
+/// What the agent of the Proxmox host must know to make the machines.
+fn of_machines(deployment: &Deployment) -> Vec<DesiredSecret> {
+    let Some(proxmox) = &deployment.proxmox else {
+        return Vec::new();
+    };
+    let secret = |name: &SecretName, wave, one_time| DesiredSecret {
+        host: proxmox.host.clone(),
+        name: name.clone(),
+        usage: SecretUse::Opaque,
+        wave,
+        one_time,
+    };
+    let mut needed = Vec::new();
+    for group in deployment.machines.values() {
+        match &group.kind {
+            MachineKind::Host(host) => {
+                needed.push(secret(&proxmox.token_secret, Wave::HostMachines, false));
+                needed.push(secret(&host.auth_key, Wave::HostMachines, true));
+            }
+            MachineKind::Talos { join, .. } => {
+                needed.push(secret(&proxmox.token_secret, Wave::Machines, false));
+                needed.push(secret(join, Wave::Machines, false));
+            }
+        }
+    }
     needed
 }
 

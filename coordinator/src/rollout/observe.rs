@@ -104,7 +104,10 @@ fn running<'a>(observed: &'a Observed, scope: &Scope) -> Option<(&'a HostName, S
             .stack
             .as_ref()
             .map(|stack| Target::Stack(stack.name.clone()));
-        unit.into_iter().chain(stack).find_map(|target| {
+        let machines = asked.machines.iter().flat_map(|asked| &asked.names);
+        let machines = machines.cloned().map(Target::Machine);
+        let targets = unit.into_iter().chain(stack).chain(machines);
+        targets.into_iter().find_map(|target| {
             let status = facts.target(&target)?;
             let runs = !status.running_operation_id.is_empty();
             runs.then(|| (host, target.to_string()))
@@ -125,6 +128,7 @@ async fn host_facts(
         clock_skew_milliseconds,
         unit: None,
         stack: None,
+        machines: None,
         secrets: Vec::new(),
     };
     // What an agent of another version means by its other answers is not known.
@@ -144,6 +148,12 @@ async fn host_facts(
         let images: Vec<String> = stack.images.iter().cloned().collect();
         let question = agents.observe_stack(host, &stack.name, &images);
         facts.stack = Some(bounded(host, "observe the stack", question).await?);
+    }
+    if let Some(machines) = &asked.machines
+        && facts.has_role(HostRole::Proxmox)
+    {
+        let question = agents.observe_machines(host, machines);
+        facts.machines = Some(bounded(host, "observe the machines", question).await?);
     }
     Ok(facts)
 }

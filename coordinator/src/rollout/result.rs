@@ -110,6 +110,9 @@ impl PlanRefusal {
             | Self::StateUnknown { .. }
             | Self::ImageUnresolved { .. }
             | Self::SecretMissing { .. }
+            | Self::NoPlace { .. }
+            | Self::NoVmid { .. }
+            | Self::HostElsewhere { .. }
             | Self::ForeignContainer { .. } => Exit::ChecksFailed,
         }
     }

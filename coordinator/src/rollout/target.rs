@@ -1,5 +1,7 @@
 //! Looking at a target: does what an action is for hold, and what has its agent done to it?
 
+mod machine;
+
 use omni_scale_proto::difference::{ServiceAction, stack_difference};
 use omni_scale_proto::effect::UnknownState;
 use omni_scale_proto::id::HostName;
@@ -57,6 +59,14 @@ pub(super) async fn look(
                 .await
                 .map_err(failed)?;
             (stack_missing(action, &observed)?, observed.generation)
+        }
+        Action::ApplyMachine { .. } | Action::EnrollHost { .. } => {
+            let seen = machine::see(agents, host, action).await?;
+            let generation = seen.as_ref().map_or(0, |seen| seen.generation);
+            (
+                machine::missing(agents, action, seen.as_ref()).await?,
+                generation,
+            )
         }
     };
     let target = action.target().to_string();
@@ -122,16 +132,16 @@ fn stack_missing(
     Ok(different.chain(left).collect())
 }
 
-fn unknown(error: &UnknownState) -> StepFailure {
+pub(super) fn unknown(error: &UnknownState) -> StepFailure {
     failure(Class::Transient, error)
 }
 
 /// A plan was checked when it was made, so this is our own fault.
-fn nonsense(error: &dyn std::error::Error) -> StepFailure {
+pub(super) fn nonsense(error: &dyn std::error::Error) -> StepFailure {
     failure(Class::Bug, error)
 }
 
-fn failure(class: Class, error: &dyn std::error::Error) -> StepFailure {
+pub(super) fn failure(class: Class, error: &dyn std::error::Error) -> StepFailure {
     StepFailure {
         class,
         message: super::event::chain(error),

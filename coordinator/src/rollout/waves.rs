@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use omni_scale_proto::id::HostName;
+use omni_scale_proto::operation::Target;
 
 use super::event::Event;
 use super::result::RolloutResult;
@@ -44,13 +45,14 @@ impl Run<'_> {
         Ok(RolloutResult::Done { changed: true })
     }
 
-    /// The steps of a wave: hosts side by side, the steps of one host in order.
+    /// The steps of a wave: targets side by side, the steps of one target in order.
     async fn steps(&self, wave: &PlannedWave) -> Result<(), Halt> {
-        let mut hosts: BTreeMap<&HostName, Vec<&Step>> = BTreeMap::new();
+        let mut targets: BTreeMap<(&HostName, Target), Vec<&Step>> = BTreeMap::new();
         for step in &wave.steps {
-            hosts.entry(&step.host).or_default().push(step);
+            let target = (&step.host, step.target());
+            targets.entry(target).or_default().push(step);
         }
-        let driven = hosts.into_values().map(|steps| async move {
+        let driven = targets.into_values().map(|steps| async move {
             for step in steps {
                 let going_on = *self.recorder.state().phase() == Phase::Running;
                 if !going_on || !self.drive(step, &step.action, Direction::Forward).await? {

@@ -9,6 +9,7 @@ use omni_scale::agents::grpc::GrpcAgents;
 use omni_scale::agents::{
     Action, AgentError, Agents, Control, LeaseGrant, LeaseRequest, ProgressSink, ReportSink,
 };
+use omni_scale::plan::MachinesScope;
 use omni_scale_proto::id::{HostName, StackName};
 use omni_scale_proto::operation::Operation;
 use omni_scale_proto::v1;
@@ -124,6 +125,15 @@ impl Agents for Disturbed {
     ) -> Result<v1::StackObservation, AgentError> {
         let request = self.inner.observe_stack(host, stack, images);
         self.through(host, request).await
+    }
+
+    async fn observe_machines(
+        &self,
+        host: &HostName,
+        asked: &MachinesScope,
+    ) -> Result<v1::MachinesObservation, AgentError> {
+        self.through(host, self.inner.observe_machines(host, asked))
+            .await
     }
 
     async fn list_secrets(&self, host: &HostName) -> Result<Vec<v1::SecretStatus>, AgentError> {

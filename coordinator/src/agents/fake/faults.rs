@@ -13,6 +13,8 @@ pub enum Call {
     ObserveUnit,
     /// `observe_stack`.
     ObserveStack,
+    /// `observe_machines`.
+    ObserveMachines,
     /// `list_secrets`.
     ListSecrets,
     /// `run_checks`.

@@ -8,6 +8,7 @@ use omni_scale_proto::v1;
 use omni_scale_proto::{API_VERSION_MAXIMUM, API_VERSION_MINIMUM};
 use tokio::time::{Duration, Instant};
 
+use super::machines::MachinesModel;
 use super::operations::TargetModel;
 use super::stack::StackModel;
 use super::unit::UnitModel;
@@ -43,6 +44,8 @@ pub struct FakeHost {
     pub unit: UnitModel,
     /// The stack.
     pub stack: StackModel,
+    /// The cluster that its agent reaches.
+    pub machines: MachinesModel,
     /// Secrets by name.
     pub secrets: BTreeMap<String, SecretModel>,
     /// What the host's Engine knows about tags.
@@ -115,12 +118,19 @@ impl FakeHost {
             clock_offset_milliseconds: 0,
             unit: UnitModel::default(),
             stack: StackModel::default(),
+            machines: MachinesModel::default(),
             secrets: BTreeMap::new(),
             registry: BTreeMap::new(),
             targets: BTreeMap::new(),
             lease: None,
             last_epoch: 0,
         }
+    }
+
+    /// It is a machine that does not exist, and never had an agent.
+    pub(super) fn is_yet_to_be_made(&mut self) {
+        self.reachable = false;
+        self.deployment = None;
     }
 
     /// The lease, when it has not run out.

@@ -7,6 +7,7 @@
 mod checks;
 mod faults;
 mod host;
+mod machines;
 mod operations;
 mod stack;
 mod unit;
@@ -26,10 +27,11 @@ use tokio::time::Instant;
 use super::{
     Action, AgentError, Agents, Class, Control, LeaseGrant, LeaseRequest, ProgressSink, ReportSink,
 };
-use crate::plan::{Desired, DesiredIdentity, Plan};
+use crate::plan::{Desired, DesiredIdentity, MachinesScope, Plan, Purpose};
 pub use faults::{Call, Fault};
 use faults::{Script, Scripted};
 pub use host::{FakeHost, LEASE_TIME_TO_LIVE, LeaseModel, SecretModel};
+pub use machines::{MachineModel, MachinesModel};
 use operations::Admission;
 pub use operations::{Running, TargetModel};
 pub use stack::{Container, StackModel};
@@ -72,7 +74,7 @@ pub struct FakeAgents {
 /// What an operation does.
 #[derive(Debug, Clone)]
 enum Task {
-    Apply(Action),
+    Apply(Box<Action>),
     Control(Control),
 }
 
@@ -118,6 +120,14 @@ impl FakeAgents {
                 host.registry.insert(service.image.clone(), resolved);
             }
         }
+        let groups = desired.machines.iter().flat_map(|wanted| &wanted.groups);
+        for group in groups {
+            if let Purpose::Host(name) = &group.purpose
+                && let Some(host) = hosts.get_mut(name)
+            {
+                host.is_yet_to_be_made();
+            }
+        }
         let issuers = match &desired.identity {
             DesiredIdentity::External { issuer } => vec![issuer.clone()],
             DesiredIdentity::Tsidp { .. } => Vec::new(),
@@ -141,6 +151,7 @@ impl FakeAgents {
     /// Makes everything as the deployment wants it, at once.
     pub fn converge(&self, desired: &Desired) {
         let mut world = self.world();
+        world.make_machines(desired);
         if let DesiredIdentity::Tsidp {
             host,
             configuration,
@@ -248,6 +259,7 @@ impl FakeAgents {
                     host.stack.created.get(service).copied().unwrap_or_default(),
                 ));
             }
+            lines.extend(host.machines.portrait());
             lines.push(format!("{name} volumes: {:?}", host.stack.volumes));
             for (secret, model) in &host.secrets {
                 lines.push(format!("{name} secret {secret}: {model:?}"));
@@ -270,6 +282,22 @@ impl World {
             .find(|(host, _)| host.as_str() == name)
             .map(|(_, host)| host)
             .expect("tests name hosts of the deployment")
+    }
+
+    /// Makes every machine, and enrols the hosts that they become.
+    fn make_machines(&mut self, desired: &Desired) {
+        let Some(wanted) = &desired.machines else {
+            return;
+        };
+        let cluster = &mut self.host(wanted.host.as_str()).machines;
+        cluster.converge(wanted, desired.deployment);
+        for group in &wanted.groups {
+            if let Purpose::Host(name) = &group.purpose {
+                let host = self.host(name.as_str());
+                host.reachable = true;
+                host.deployment = Some(desired.deployment);
+            }
+        }
     }
 
     /// Sets every host's clock by another one.
@@ -298,7 +326,7 @@ impl World {
     }
 
     fn carry_out(&mut self, host: &HostName, action: &Action) {
-        self.apply(host, action, usize::MAX)
+        self.perform(host, &Task::Apply(Box::new(action.clone())), usize::MAX)
             .expect("the story can be told");
         let targets = &mut self.host(host.as_str()).targets;
         let target = targets.entry(action.target().to_string()).or_default();
@@ -309,7 +337,12 @@ impl World {
     /// Does the work of an operation. `limit` bounds how much of it.
     fn perform(&mut self, host: &HostName, task: &Task, limit: usize) -> Result<(), String> {
         match task {
-            Task::Apply(action) => self.apply(host, action, limit),
+            Task::Apply(action) => match action.as_ref() {
+                Action::EnrollHost {
+                    name, host: new, ..
+                } => self.enroll(host, name.as_str(), new, limit),
+                action => self.apply(host, action, limit),
+            },
             Task::Control(_) if limit < usize::MAX => Ok(()),
             Task::Control(Control::Unit { action }) => {
                 let host = self.hosts.get_mut(host).ok_or("no such host")?;
@@ -321,7 +354,32 @@ impl World {
                 let host = self.hosts.get_mut(host).ok_or("no such host")?;
                 host.stack.control(services, *action, &self.bad_images)
             }
+            Task::Control(Control::Machine { name, action, .. }) => {
+                let host = self.hosts.get_mut(host).ok_or("no such host")?;
+                host.machines.control(name.as_str(), *action)
+            }
         }
+    }
+
+    /// The host that a machine becomes is enrolled, and its first boot finished.
+    fn enroll(
+        &mut self,
+        made_by: &HostName,
+        machine: &str,
+        new: &HostName,
+        limit: usize,
+    ) -> Result<(), String> {
+        let made_by = self.hosts.get_mut(made_by).ok_or("no such host")?;
+        let deployment = made_by.deployment;
+        if limit == usize::MAX {
+            made_by.machines.finish_first_boot(machine)?;
+        }
+        let new = self.hosts.get_mut(new).ok_or("no such host")?;
+        if !new.reachable {
+            return Err("its agent does not answer".to_owned());
+        }
+        new.deployment = deployment;
+        Ok(())
     }
 
     fn apply(&mut self, host: &HostName, action: &Action, limit: usize) -> Result<(), String> {
@@ -341,6 +399,18 @@ impl World {
                 }
                 Ok(())
             }
+            Action::ApplyMachine { machine, .. } => {
+                host.machines.apply(machine, limit < usize::MAX)?;
+                let boots = limit == usize::MAX && machine.kind() == v1::MachineKind::Host;
+                let mut others = self.hosts.iter_mut();
+                if boots
+                    && let Some((_, new)) = others.find(|(host, _)| host.as_str() == machine.name)
+                {
+                    new.reachable = true;
+                }
+                Ok(())
+            }
+            Action::EnrollHost { .. } => Err("it is no work of one host".to_owned()),
             Action::ApplyStack {
                 stack,
                 services,
@@ -572,6 +642,23 @@ impl Agents for Seat {
         Ok(observed)
     }
 
+    async fn observe_machines(
+        &self,
+        host: &HostName,
+        asked: &MachinesScope,
+    ) -> Result<v1::MachinesObservation, AgentError> {
+        let tried = "observe the machines";
+        self.call(host, Call::ObserveMachines, tried).await?;
+        let mut world = self.agents.world();
+        let host = world.at(host, tried)?;
+        let generation = |name: &str| {
+            let target = host.targets.get(&format!("machine/{name}"));
+            target.map_or(0, |target| target.generation)
+        };
+        let deployment = host.deployment.expect("an agent that answers is enrolled");
+        Ok(host.machines.observe(asked, deployment, generation))
+    }
+
     async fn list_secrets(&self, host: &HostName) -> Result<Vec<v1::SecretStatus>, AgentError> {
         let tried = "list the secrets";
         self.call(host, Call::ListSecrets, tried).await?;
@@ -693,7 +780,7 @@ impl Agents for Seat {
     ) -> Result<v1::Outcome, AgentError> {
         let tried = format!("apply {}", action.target());
         let fault = self.call(host, Call::Apply, &tried).await?;
-        let task = Task::Apply(action.clone());
+        let task = Task::Apply(Box::new(action.clone()));
         self.operate(host, operation, task, fault, tried).await
     }
 

@@ -9,8 +9,10 @@
 mod administration;
 mod connection;
 mod dial;
+mod enroller;
 mod enrollment;
 mod health;
+mod machines;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
 mod port;
@@ -26,12 +28,13 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use omni_scale_proto::id::HostName;
 
 pub use administration::{GeneratedSecret, ListedSecret, RenewalError};
 pub use dial::{ByteStream, DialError, Network, SystemNetwork, Unconnected, Wire};
+pub use enroller::Enroller;
 pub use enrollment::{
     Enrolled, EnrollmentAnswer, EnrollmentError, EnrollmentSession, FixedAddress,
 };
@@ -47,6 +50,10 @@ use crate::pki::Credential;
 /// The agents of a deployment, asked in the name of one operator.
 pub struct GrpcAgents {
     connections: BTreeMap<HostName, Connection>,
+    dns_names: BTreeMap<HostName, String>,
+    network: Arc<dyn Network>,
+    /// Set when hosts are made on the way.
+    enroller: OnceLock<Enroller>,
 }
 
 impl GrpcAgents {
@@ -57,19 +64,25 @@ impl GrpcAgents {
         network: &Arc<dyn Network>,
     ) -> Result<Self, TlsError> {
         let tls = Arc::new(tls::with_credential(credential)?);
-        let connections = hosts
-            .into_iter()
+        let dns_names: BTreeMap<HostName, String> = hosts.into_iter().collect();
+        let connections = dns_names
+            .iter()
             .map(|(host, dns_name)| {
                 let dialer = dial::Dialer {
                     host: host.clone(),
-                    dns_name,
+                    dns_name: dns_name.clone(),
                     network: Arc::clone(network),
                     tls: Arc::clone(&tls),
                 };
-                (host, Connection::new(dialer))
+                (host.clone(), Connection::new(dialer))
             })
             .collect();
-        Ok(Self { connections })
+        Ok(Self {
+            connections,
+            dns_names,
+            network: Arc::clone(network),
+            enroller: OnceLock::new(),
+        })
     }
 
     fn connection(&self, host: &HostName, tried: &str) -> Result<&Connection, AgentError> {

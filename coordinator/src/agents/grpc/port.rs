@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use omni_scale_proto::id::{HostName, ServiceName, StackName};
+use omni_scale_proto::id::{HostName, MachineName, ServiceName, StackName};
 use omni_scale_proto::operation::Operation;
 use omni_scale_proto::role::HostRole;
 use omni_scale_proto::v1;
@@ -18,13 +18,15 @@ use tonic::{Request, Status};
 
 use super::GrpcAgents;
 use super::connection::PROMPT;
+use super::enroller::NewHost;
 use super::status::{Call, within};
 use crate::agents::{
     Action, AgentError, Agents, Control, LeaseGrant, LeaseRequest, ProgressSink, ReportSink,
 };
+use crate::plan::MachinesScope;
 
 /// Bound on observing: the Engine may have to ask a registry what a tag is.
-const OBSERVE: Duration = Duration::from_secs(120);
+pub(super) const OBSERVE: Duration = Duration::from_secs(120);
 /// What the agent is given beyond an operation's own deadline, to write down the outcome.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -61,6 +63,14 @@ impl Agents for GrpcAgents {
         answer
             .observation
             .ok_or_else(|| call.faulty("the answer holds no observation"))
+    }
+
+    async fn observe_machines(
+        &self,
+        host: &HostName,
+        asked: &MachinesScope,
+    ) -> Result<v1::MachinesObservation, AgentError> {
+        self.ask_for_machines(host, asked).await
     }
 
     async fn list_secrets(&self, host: &HostName) -> Result<Vec<v1::SecretStatus>, AgentError> {
@@ -183,6 +193,31 @@ impl Agents for GrpcAgents {
                 };
                 self.apply_stack(host, operation, request, progress).await
             }
+            Action::ApplyMachine {
+                hypervisor,
+                machine,
+                ..
+            } => {
+                self.apply_machine(host, operation, hypervisor, machine, progress)
+                    .await
+            }
+            Action::EnrollHost {
+                name,
+                hypervisor,
+                uuid,
+                host: new_host,
+                roles,
+                ..
+            } => {
+                let new = NewHost {
+                    host: new_host,
+                    roles,
+                    made_by: host,
+                    machine: identity(name, uuid),
+                    hypervisor,
+                };
+                self.enroll_host(&new, operation, progress).await
+            }
         }
     }
 
@@ -207,6 +242,21 @@ impl Agents for GrpcAgents {
                     services: names(services),
                 };
                 self.control_stack(host, operation, request, progress).await
+            }
+            Control::Machine {
+                name,
+                hypervisor,
+                uuid,
+                action,
+            } => {
+                let request = v1::ControlMachineRequest {
+                    operation: Some(operation.clone().into()),
+                    hypervisor: Some(hypervisor.clone()),
+                    machine: Some(identity(name, uuid)),
+                    action: (*action).into(),
+                };
+                self.control_machine(host, operation, request, progress)
+                    .await
             }
         }
     }
@@ -361,11 +411,18 @@ fn names(services: &[ServiceName]) -> Vec<String> {
     services.iter().map(ToString::to_string).collect()
 }
 
+fn identity(name: &MachineName, uuid: &str) -> v1::MachineIdentity {
+    v1::MachineIdentity {
+        name: name.to_string(),
+        uuid: uuid.to_owned(),
+    }
+}
+
 fn milliseconds(number: u32) -> Duration {
     Duration::from_millis(number.into())
 }
 
-fn bound(operation: &Operation) -> Duration {
+pub(super) fn bound(operation: &Operation) -> Duration {
     GRACE + Duration::from_secs(operation.deadline_seconds.into())
 }
 

@@ -1,12 +1,17 @@
 //! What must be true after a wave.
 
+use std::collections::BTreeSet;
+
 use omni_scale_proto::id::HostName;
 use omni_scale_proto::v1::{self, check::Kind, vantage::Place};
 
 use super::Context;
-use crate::plan::desired::{DesiredIdentity, Wave};
+use crate::plan::desired::{Desired, DesiredIdentity, Wave};
+use crate::plan::observed::Observed;
 use crate::plan::step::GateCheck;
 
+/// It has answered its enrolment already.
+const NEW_HOST_WAIT_SECONDS: u32 = 60;
 /// A first certificate may take minutes.
 const ISSUER_WAIT_SECONDS: u32 = 300;
 /// Login, a first certificate, and three health intervals.
@@ -21,9 +26,10 @@ const PROVIDER_HOLD_SECONDS: u32 = 5;
 
 pub(super) fn gate(context: &Context<'_>, wave: Wave) -> Vec<GateCheck> {
     match wave {
-        Wave::Preflight => Vec::new(),
+        // Steps have verified that each machine is ours and runs.
+        Wave::Preflight | Wave::HostMachines | Wave::Machines => Vec::new(),
         Wave::Identity => identity(context),
-        Wave::Client => secrets(context, &[Wave::Client], wave),
+        Wave::Client => secrets(context.desired, context.observed, &[Wave::Client], wave),
         Wave::Sidecar => sidecar(context),
         Wave::Omni => vec![omni(context)],
         Wave::Provider => provider(context).into_iter().collect(),
@@ -50,12 +56,38 @@ pub(super) fn check(
     }
 }
 
+/// Every host that was made must be on the tailnet under its own name.
+pub(super) fn new_hosts(desired: &Desired, hosts: &BTreeSet<HostName>) -> Vec<GateCheck> {
+    let declared = hosts
+        .iter()
+        .filter_map(|host| Some((host, desired.hosts.get(host)?)));
+    declared
+        .map(|(host, wanted)| {
+            check(
+                Wave::HostMachines,
+                host,
+                "tailnet",
+                format!("its node is connected as {}", wanted.dns_name),
+                NEW_HOST_WAIT_SECONDS,
+                Kind::Tailnet(v1::TailnetCheck {
+                    expected_dns_name: wanted.dns_name.clone(),
+                }),
+            )
+        })
+        .collect()
+}
+
 /// The secrets of these waves, as checks of the gate of `wave`.
-pub(super) fn secrets(context: &Context<'_>, of: &[Wave], wave: Wave) -> Vec<GateCheck> {
-    let secrets = context.desired.secrets.iter();
+pub(super) fn secrets(
+    desired: &Desired,
+    observed: &Observed,
+    of: &[Wave],
+    wave: Wave,
+) -> Vec<GateCheck> {
+    let secrets = desired.secrets.iter();
     secrets
         .filter(|secret| of.contains(&secret.wave))
-        .filter(|secret| super::secrets::is_needed(context.desired, secret, context.observed))
+        .filter(|secret| super::secrets::is_needed(desired, secret, observed))
         .map(|secret| {
             check(
                 wave,

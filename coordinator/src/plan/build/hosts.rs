@@ -1,5 +1,7 @@
 //! What about the hosts themselves stands in the way.
 
+use std::collections::BTreeSet;
+
 use omni_scale_proto::id::HostName;
 use omni_scale_proto::operation::Target;
 use omni_scale_proto::role::HostRole;
@@ -12,9 +14,17 @@ use crate::plan::refusal::PlanRefusal;
 /// The most that a host's clock may differ from ours: certificates and tokens allow no more.
 const CLOCK_SKEW_MAXIMUM_SECONDS: i64 = 60;
 
-pub(super) fn refusals(desired: &Desired, observed: &Observed) -> Vec<PlanRefusal> {
+/// What is in the way, but for hosts that are yet to be made.
+pub(super) fn refusals(
+    desired: &Desired,
+    observed: &Observed,
+    to_be_made: &BTreeSet<HostName>,
+) -> Vec<PlanRefusal> {
     let mut refusals = Vec::new();
     for (host, wanted) in &desired.hosts {
+        if to_be_made.contains(host) {
+            continue;
+        }
         match observed.hosts.get(host) {
             None => refusals.push(PlanRefusal::Unreachable {
                 host: host.clone(),
@@ -126,8 +136,9 @@ fn running(desired: &Desired, host: &HostName, facts: &HostFacts) -> Vec<PlanRef
                     .secrets
                     .iter()
                     .any(|secret| secret.host == *host && secret.name == *name),
-                // No plan makes machines yet.
-                Target::Machine(_) => false,
+                Target::Machine(name) => desired.machines.as_ref().is_some_and(|machines| {
+                    machines.host == *host && machines.scope().names.contains(name)
+                }),
             };
             ours.then(|| PlanRefusal::Running {
                 host: host.clone(),

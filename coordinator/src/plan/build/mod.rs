@@ -5,6 +5,8 @@
 
 mod gates;
 mod hosts;
+mod machines;
+mod new_hosts;
 mod preflight;
 mod secrets;
 mod services;
@@ -20,10 +22,12 @@ use omni_scale_proto::unit::CheckedUnit;
 use super::basis::Basis;
 use super::desired::{Desired, DesiredIdentity, Wave};
 use super::document::{Plan, PlanContent};
+use super::machines::DesiredMachines;
 use super::observed::{HostFacts, Observed, Scope};
 use super::refusal::{DesiredError, PlanError, PlanRefusal};
 use super::step::{Change, PlannedWave, Recovery, Step, StepId};
 use crate::agents::Action;
+use machines::Machines;
 use services::Parts;
 
 /// What an operator chooses beside the deployment.
@@ -42,8 +46,12 @@ pub fn plan(desired: &Desired, observed: &Observed, choices: Choices) -> Result<
         }
         DesiredIdentity::External { .. } => None,
     };
-    let mut refusals = hosts::refusals(desired, observed);
+    let to_be_made = machines::hosts_to_be_made(desired, observed);
+    let mut refusals = hosts::refusals(desired, observed, &to_be_made);
     refuse(&mut refusals)?;
+    if !to_be_made.is_empty() {
+        return new_hosts::plan(desired, observed, &to_be_made);
+    }
     let stack_facts = facts(observed, &desired.stack.host)?;
 
     let (stack, unresolved) = stack::resolve(desired, stack_facts);
@@ -57,9 +65,12 @@ pub fn plan(desired: &Desired, observed: &Observed, choices: Choices) -> Result<
     refusals.extend(needed_now);
     refuse(&mut refusals)?;
 
+    let machines = machines::decide(desired, observed, &to_be_made, cut)?;
+
     let context = Context {
         desired,
         observed,
+        machines: &machines,
         stack: &stack,
         stack_facts,
         parts: &parts,
@@ -82,6 +93,7 @@ pub fn plan(desired: &Desired, observed: &Observed, choices: Choices) -> Result<
             Wave::Identity => unit_step.iter().cloned().collect(),
             _ => stack_steps
                 .iter()
+                .chain(&machines.steps)
                 .filter(|(of, _)| *of == wave)
                 .map(|(_, draft)| draft.clone())
                 .collect(),
@@ -112,6 +124,8 @@ struct Context<'a> {
     stack: &'a CheckedStack,
     stack_facts: &'a HostFacts,
     parts: &'a Parts,
+    /// What is to be done to machines.
+    machines: &'a Machines,
     unit: Option<&'a CheckedUnit>,
     /// The first wave that is left out.
     cut: Option<Wave>,
@@ -133,6 +147,16 @@ impl Context<'_> {
                     .iter()
                     .any(|secret| secret.wave == Wave::Client),
                 Wave::Provider => self.desired.stack.provider.is_some(),
+                Wave::HostMachines => self
+                    .desired
+                    .machines
+                    .as_ref()
+                    .is_some_and(DesiredMachines::makes_hosts),
+                Wave::Machines => self
+                    .desired
+                    .machines
+                    .as_ref()
+                    .is_some_and(DesiredMachines::makes_talos),
             })
             .collect()
     }
@@ -182,8 +206,10 @@ fn check_hosts_are_declared(desired: &Desired) -> Result<(), DesiredError> {
         DesiredIdentity::External { .. } => None,
     };
     let used = desired.secrets.iter().map(|secret| &secret.host);
+    let machines = desired.machines.iter().map(|machines| &machines.host);
     let undeclared = used
         .chain(identity)
+        .chain(machines)
         .chain([&desired.stack.host])
         .find(|host| !desired.hosts.contains_key(*host));
     match undeclared {

@@ -2,28 +2,81 @@
 
 use std::collections::BTreeSet;
 
+use omni_scale_proto::id::HostName;
 use omni_scale_proto::v1::{self, check::Kind};
 
 use super::Context;
 use super::gates::{check, secrets};
-use crate::plan::desired::{DesiredIdentity, Wave};
+use super::machines::Machines;
+use crate::plan::desired::{Desired, DesiredIdentity, Wave};
+use crate::plan::observed::Observed;
 use crate::plan::step::GateCheck;
 
 const TUN: &str = "/dev/net/tun";
 
 /// Every check that applies, so that one list shows everything missing.
 pub(super) fn gate(context: &Context<'_>) -> Vec<GateCheck> {
-    let mut checks = hosts(context);
+    let mut checks = hosts(context.desired, &BTreeSet::new());
     checks.extend(unit(context));
     checks.extend(engine(context));
     checks.extend(ports(context));
-    checks.extend(secrets(context, &context.waves(), Wave::Preflight));
+    checks.extend(hypervisor(
+        context.desired,
+        context.machines,
+        &context.waves(),
+    ));
+    checks.extend(secrets(
+        context.desired,
+        context.observed,
+        &context.waves(),
+        Wave::Preflight,
+    ));
     checks
 }
 
-fn hosts(context: &Context<'_>) -> Vec<GateCheck> {
-    let hosts = context.desired.hosts.iter();
+/// Every check that applies before hosts are made.
+pub(super) fn gate_of_new_hosts(
+    desired: &Desired,
+    observed: &Observed,
+    machines: &Machines,
+    to_be_made: &BTreeSet<HostName>,
+) -> Vec<GateCheck> {
+    let waves = [Wave::HostMachines];
+    let mut checks = hosts(desired, to_be_made);
+    checks.extend(hypervisor(desired, machines, &waves));
+    checks.extend(secrets(desired, observed, &waves, Wave::Preflight));
+    checks
+}
+
+/// Whether the cluster will do for what is made on it.
+fn hypervisor(desired: &Desired, machines: &Machines, waves: &[Wave]) -> Option<GateCheck> {
+    let wanted = desired.machines.as_ref()?;
+    let made = machines.made.iter();
+    let made = made.filter(|(wave, _)| waves.contains(wave));
+    let made: Vec<v1::Machine> = made.map(|(_, machine)| machine.clone()).collect();
+    let plural = match made.len() {
+        0 => return None,
+        1 => "machine",
+        _ => "machines",
+    };
+    Some(check(
+        Wave::Preflight,
+        &wanted.host,
+        "hypervisor",
+        format!("Proxmox VE has what {} {plural} need", made.len()),
+        0,
+        Kind::Hypervisor(v1::HypervisorCheck {
+            hypervisor: Some(wanted.hypervisor.clone()),
+            machines: made,
+            nameservers: wanted.nameservers.clone(),
+        }),
+    ))
+}
+
+fn hosts(desired: &Desired, but: &BTreeSet<HostName>) -> Vec<GateCheck> {
+    let hosts = desired.hosts.iter();
     hosts
+        .filter(|(host, _)| !but.contains(*host))
         .map(|(host, wanted)| {
             check(
                 Wave::Preflight,

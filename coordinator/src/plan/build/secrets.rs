@@ -1,7 +1,11 @@
 //! Which secrets are missing, and how far the plan goes without them.
 
-use omni_scale_proto::v1;
+use std::collections::BTreeSet;
 
+use omni_scale_proto::id::HostName;
+use omni_scale_proto::v1::{self, segment::Part};
+
+use super::machines::boots_first;
 use crate::plan::desired::{Desired, DesiredIdentity, DesiredSecret, Wave};
 use crate::plan::observed::{HostFacts, Observed};
 use crate::plan::refusal::PlanRefusal;
@@ -24,6 +28,9 @@ pub(super) fn is_needed(desired: &Desired, secret: &DesiredSecret, observed: &Ob
     let Some(facts) = observed.facts(&secret.host) else {
         return true;
     };
+    if secret.wave == Wave::HostMachines {
+        return boots_with(desired, secret, facts);
+    }
     let consumed = facts
         .secret(secret.name.as_str())
         .is_some_and(|status| status.consumed);
@@ -38,6 +45,26 @@ pub(super) fn is_needed(desired: &Desired, secret: &DesiredSecret, observed: &Ob
         sidecar_is_known(desired, facts)
     };
     !(consumed || known)
+}
+
+/// Whether a machine that is first booted with it is still to be made.
+fn boots_with(desired: &Desired, secret: &DesiredSecret, facts: &HostFacts) -> bool {
+    let groups = desired.machines.iter().flat_map(|wanted| &wanted.groups);
+    let mut machines = groups.flat_map(|group| &group.machines);
+    machines.any(|machine| {
+        let used = machine
+            .user_data
+            .iter()
+            .flat_map(|text| &text.segments)
+            .any(|segment| match &segment.part {
+                Some(Part::Secret(reference)) => reference.name == secret.name.as_str(),
+                Some(Part::Literal(_)) | None => false,
+            });
+        let there = facts
+            .machine(&machine.name)
+            .is_some_and(|seen| seen.presence() == v1::MachinePresence::Present);
+        used && !there
+    })
 }
 
 fn is_usable(secret: &DesiredSecret, observed: &Observed) -> bool {
@@ -93,16 +120,18 @@ pub(super) fn cut(
     if cut > first {
         return (Some(cut), Vec::new());
     }
-    let refusals = missing
-        .iter()
-        .map(|secret| PlanRefusal::SecretMissing {
-            host: secret.host.clone(),
-            name: secret.name.clone(),
-            wave: secret.wave,
-            command: command(secret),
-        })
-        .collect();
+    let refusals = missing.iter().copied().map(refusal).collect();
     (Some(cut), refusals)
+}
+
+/// A secret that is needed at once.
+pub(super) fn refusal(secret: &DesiredSecret) -> PlanRefusal {
+    PlanRefusal::SecretMissing {
+        host: secret.host.clone(),
+        name: secret.name.clone(),
+        wave: secret.wave,
+        command: command(secret),
+    }
 }
 
 /// Says where the plan ends, why, and what to do.
@@ -120,6 +149,38 @@ pub(super) fn notes(cut: Option<Wave>, missing: &[&DesiredSecret]) -> Vec<String
             secret.host,
             secret.wave,
             command(secret)
+        )
+    }));
+    notes
+}
+
+/// Says that the plan ends with the hosts that it makes, and what they will need then.
+pub(super) fn notes_of_new_hosts(
+    desired: &Desired,
+    observed: &Observed,
+    to_be_made: &BTreeSet<HostName>,
+    missing: &[&DesiredSecret],
+) -> Vec<String> {
+    let names: Vec<String> = to_be_made.iter().map(|host| format!("`{host}`")).collect();
+    let names = names.join(" and ");
+    let mut notes = vec![format!(
+        "the plan ends once {names} can be asked; `omni-scale apply` then plans the rest and goes on by itself"
+    )];
+    let there = missing.iter().copied();
+    let new = desired.secrets.iter();
+    // Who ran before has its secrets.
+    let new = new.filter(|secret| {
+        to_be_made.contains(&secret.host) && boots_first(desired, observed, &secret.host)
+    });
+    notes.extend(there.map(|secret| (secret, "is not set")).chain(new.map(|secret| (secret, "will be needed"))).map(|(secret, state)| {
+        format!(
+            "secret `{}` {state} on host `{}`; {} needs it: `{}`, or a file `{}/{}` in the directory of `apply --secrets`",
+            secret.name,
+            secret.host,
+            secret.wave,
+            command(secret),
+            secret.host,
+            secret.name,
         )
     }));
     notes

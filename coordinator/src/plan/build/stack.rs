@@ -293,7 +293,12 @@ fn recovery(
             .provider
             .as_ref()
             .unwrap_or(&context.desired.stack.omni),
-        Wave::Preflight | Wave::Identity | Wave::Client | Wave::Omni => &context.desired.stack.omni,
+        Wave::Preflight
+        | Wave::HostMachines
+        | Wave::Identity
+        | Wave::Client
+        | Wave::Omni
+        | Wave::Machines => &context.desired.stack.omni,
     };
     let hold = Recovery::Hold {
         advice: format!(
@@ -302,7 +307,12 @@ fn recovery(
     };
     let reversible = match wave {
         Wave::Sidecar | Wave::Provider => true,
-        Wave::Preflight | Wave::Identity | Wave::Client | Wave::Omni => false,
+        Wave::Preflight
+        | Wave::HostMachines
+        | Wave::Identity
+        | Wave::Client
+        | Wave::Omni
+        | Wave::Machines => false,
     };
     // What ran before stood on other networks, which the stack does not name any more.
     let moves = |change: &&&ServiceChange| {

@@ -6,8 +6,8 @@ use omni_scale_proto::id::HostName;
 use omni_scale_proto::v1;
 
 use super::{Context, Draft};
-use crate::plan::desired::Wave;
-use crate::plan::observed::HostFacts;
+use crate::plan::desired::{Desired, Wave};
+use crate::plan::observed::{HostFacts, Observed};
 use crate::plan::refusal::PlanRefusal;
 
 const DAY_MILLISECONDS: i64 = 24 * 60 * 60 * 1000;
@@ -15,13 +15,19 @@ const DAY_MILLISECONDS: i64 = 24 * 60 * 60 * 1000;
 const EXPIRY_WARNING_DAYS: i64 = 30;
 
 pub(super) fn warnings(context: &Context<'_>) -> Vec<String> {
-    let hosts = context.desired.hosts.keys();
-    let mut warnings: Vec<String> = hosts
-        .filter_map(|host| Some((host, context.observed.facts(host)?)))
-        .flat_map(|(host, facts)| about_host(host, facts))
-        .collect();
+    let mut warnings = about_hosts(context.desired, context.observed);
     warnings.extend(containers(context));
+    warnings.extend(context.machines.warnings.iter().cloned());
     warnings
+}
+
+/// What is to be known of hosts that answer.
+pub(super) fn about_hosts(desired: &Desired, observed: &Observed) -> Vec<String> {
+    let hosts = desired.hosts.keys();
+    hosts
+        .filter_map(|host| Some((host, observed.facts(host)?)))
+        .flat_map(|(host, facts)| about_host(host, facts))
+        .collect()
 }
 
 fn about_host(host: &HostName, facts: &HostFacts) -> Vec<String> {

@@ -5,6 +5,7 @@ mod crashes;
 mod faults;
 mod happy;
 mod leases;
+mod machines;
 mod refusals;
 mod state;
 mod undo;
@@ -236,6 +237,27 @@ pub(super) fn running(changes: &[(&str, &str)]) -> (Desired, FakeAgents) {
     (desired, agents)
 }
 
+/// The machine of host `omni` does not exist.
+pub(super) fn without_a_host() -> (Desired, FakeAgents) {
+    let desired = examples::with_machines();
+    let agents = FakeAgents::new(&desired);
+    (desired, agents)
+}
+
+/// Everything runs but for the control planes.
+pub(super) fn without_control_planes() -> (Desired, FakeAgents) {
+    let desired = examples::with_control_planes();
+    let agents = FakeAgents::new(&desired);
+    agents.converge(&examples::desired());
+    (desired, agents)
+}
+
+/// Whether what this plan is for is done: the rest of a plan that made hosts is another plan.
+pub(super) fn is_done(story: &str, plan: &Plan) -> bool {
+    plan.is_noop()
+        || (story == "a host that does not exist" && plan.steps().all(|step| step.id.wave > 1))
+}
+
 /// What an image's container runs as, once it is resolved.
 pub(super) fn resolved(image: &str) -> String {
     let sum = omni_scale_proto::id::Sha256::of(image.as_bytes());
@@ -250,6 +272,8 @@ pub(super) fn stories() -> Vec<(&'static str, (Desired, FakeAgents))> {
             "a newer sidecar",
             running(&[("omni-tailscale", "tailscale/tailscale:v1.104")]),
         ),
+        ("a host that does not exist", without_a_host()),
+        ("control planes", without_control_planes()),
     ]
 }
 
