@@ -75,6 +75,21 @@ impl Action {
         }
     }
 
+    /// The host that needs a certificate for it, and so somebody who has the authority's key.
+    pub const fn certificate_for(&self) -> Option<&HostName> {
+        match self {
+            Self::EnrollHost {
+                host,
+                certificate: true,
+                ..
+            } => Some(host),
+            Self::EnrollHost { .. }
+            | Self::ApplyMachine { .. }
+            | Self::ApplyUnit { .. }
+            | Self::ApplyStack { .. } => None,
+        }
+    }
+
     /// The sum of everything that is asked.
     pub fn digest(&self) -> Sha256 {
         let text = serde_json::to_vec(self).expect("messages have only text keys");

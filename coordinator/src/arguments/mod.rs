@@ -3,6 +3,7 @@
 //! The `///` comments here are the help texts: written for who types `--help`.
 
 mod access;
+mod machines;
 mod rollout;
 mod secret;
 mod target;
@@ -15,6 +16,7 @@ pub use access::{
     ArtifactCommand, AuthorityArguments, EnrollArguments, ImportArguments, InitArguments,
     OperatorAddArguments, OperatorCommand, RenewArguments, RevokeArguments, UploadArguments,
 };
+pub use machines::{MachineArguments, MachineDeleteArguments, MachinesCommand};
 pub use rollout::{AbortArguments, ApplyArguments, PlanArguments, ResumeArguments};
 pub use secret::{
     SecretCommand, SecretGenerateArguments, SecretKind, SecretListArguments, SecretSetArguments,
@@ -131,6 +133,9 @@ pub enum Command {
     /// Restart a target.
     #[command(after_long_help = CONTROL_EXAMPLES)]
     Restart(ControlArguments),
+    /// List, start, stop and delete the machines that were made on Proxmox VE.
+    #[command(subcommand)]
+    Machines(MachinesCommand),
     /// Set, make and list the secrets of hosts. Values never come back.
     #[command(subcommand)]
     Secret(SecretCommand),
@@ -205,11 +210,13 @@ way; 7 an operation still runs; 8 a host does not answer.";
 const APPLY_EXAMPLES: &str = "\
 Without PLAN it makes one and asks. With PLAN it runs exactly that file, and refuses when the hosts \
 are not any more what it was made from. Ctrl-C stops after the act that runs; once more leaves at \
-once. Either way `omni-scale resume` goes on.
+once. Either way `omni-scale resume` goes on. When hosts do not exist yet, it makes and enrols them \
+first, which needs the authority's key, and then plans and does the rest.
 
 Examples:
   omni-scale apply
   omni-scale apply --yes --output json
+  omni-scale apply --secrets ./secrets --passphrase-file ./passphrase
   omni-scale apply change.plan
 
 Exit codes: 0 done, or nothing to do; 2 wrong usage, or not confirmed; 3 checks failed; 4 held; \

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::AuthorityArguments;
+
 /// Options of `plan`.
 #[derive(Debug, Args)]
 pub struct PlanArguments {
@@ -26,6 +28,13 @@ pub struct ApplyArguments {
     /// Also remove containers of the stack that no service names any more. Volumes stay.
     #[arg(long, conflicts_with = "plan")]
     pub remove_orphans: bool,
+    /// Set secrets that hosts do not have yet, also of hosts that are made on the way: the secret
+    /// NAME of HOST is the file `HOST/NAME` there, which nobody else may read.
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "plan")]
+    pub secrets: Option<PathBuf>,
+    /// The authority's key. It is needed when hosts are made.
+    #[command(flatten)]
+    pub authority: AuthorityArguments,
 }
 
 /// Options of `resume`.
@@ -33,6 +42,15 @@ pub struct ApplyArguments {
 pub struct ResumeArguments {
     /// The rollout. Without it: the only one that stands still.
     pub rollout: Option<String>,
+    /// When it has made hosts, do not ask before what comes after.
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+    /// As of `apply`, once hosts are made.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub secrets: Option<PathBuf>,
+    /// The authority's key. It is needed when hosts are made.
+    #[command(flatten)]
+    pub authority: AuthorityArguments,
 }
 
 /// Options of `abort`.

@@ -217,16 +217,22 @@ impl Context {
     /// Asks a question to which only `yes` means yes. Without a terminal nobody can be asked:
     /// `None`.
     pub(super) fn confirm(&self, question: &str) -> std::io::Result<Option<bool>> {
+        let answer = self.ask_line(&format!("{question} [yes/no]"))?;
+        Ok(answer.map(|answer| answer == "yes"))
+    }
+
+    /// Asks for one line. Without a terminal nobody can be asked: `None`.
+    pub(super) fn ask_line(&self, question: &str) -> std::io::Result<Option<String>> {
         if !self.terminals.input {
             return Ok(None);
         }
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        self.output.ask(&format!("{question} [yes/no]"));
+        self.output.ask(question);
         let mut answer = String::new();
         BufReader::with_capacity(1, input.as_mut())
             .take(64)
             .read_line(&mut answer)?;
-        Ok(Some(answer.trim() == "yes"))
+        Ok(Some(answer.trim().to_owned()))
     }
 }
 

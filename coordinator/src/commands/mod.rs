@@ -8,6 +8,7 @@ mod eject;
 mod enroll;
 mod init;
 mod logs;
+mod machines;
 mod operator;
 mod plan;
 mod renew;
@@ -19,7 +20,9 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use crate::arguments::{Arguments, ArtifactCommand, Command, OperatorCommand, SecretCommand};
+use crate::arguments::{
+    Arguments, ArtifactCommand, Command, MachinesCommand, OperatorCommand, SecretCommand,
+};
 use crate::exit::Exit;
 use omni_scale_proto::v1::ControlAction;
 
@@ -39,6 +42,19 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Restart(arguments) => {
             control::run(context, arguments, ControlAction::Restart).await
         }
+        Command::Machines(command) => match command {
+            MachinesCommand::List => machines::list(context).await,
+            MachinesCommand::Start(arguments) => {
+                machines::control(context, arguments, ControlAction::Start).await
+            }
+            MachinesCommand::Stop(arguments) => {
+                machines::control(context, arguments, ControlAction::Stop).await
+            }
+            MachinesCommand::Restart(arguments) => {
+                machines::control(context, arguments, ControlAction::Restart).await
+            }
+            MachinesCommand::Delete(arguments) => machines::delete(context, arguments).await,
+        },
         Command::Secret(command) => match command {
             SecretCommand::Set(arguments) => secret::set(context, arguments).await,
             SecretCommand::Generate(arguments) => secret::generate(context, arguments).await,

@@ -1,7 +1,7 @@
 //! `secret set`, `generate`, `list`.
 
 use futures_util::future::join_all;
-use omni_scale_proto::id::{HostName, SecretName};
+use omni_scale_proto::id::{DeploymentId, HostName, SecretName};
 use omni_scale_proto::operation::Target;
 use omni_scale_proto::v1::{self, secret_recipe::Recipe};
 use serde_json::json;
@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::Context;
 use super::context::{desired, known_host};
 use super::single::{Single, conclude};
+use crate::agents::grpc::GrpcAgents;
 use crate::agents::{AgentError, Agents as _};
 use crate::arguments::{
     SecretGenerateArguments, SecretKind, SecretListArguments, SecretSetArguments,
@@ -38,24 +39,16 @@ pub(super) async fn set(context: &Context, arguments: SecretSetArguments) -> any
     warn_of_stranger(context, &deployment, &arguments.host, &arguments.name);
     let value = read_value(context, &arguments)?;
     let agents = context.agents_of(&deployment, &credential)?;
-    let single = Single {
+    let setting = Setting {
         agents: &agents,
         deployment: deployment.id,
         holder: context.holder(&credential),
         host: &arguments.host,
-        target: Target::Secret(arguments.name.clone()),
-        deadline_seconds: SET_DEADLINE,
+        name: &arguments.name,
     };
-    let stored = single
-        .run(async |operation| {
-            agents
-                .put_secret(&arguments.host, operation, &arguments.name, &value)
-                .await
-        })
-        .await?;
-    conclude(context, &arguments.host, &stored.outcome)?;
+    let stored = setting.put(context, &value).await?;
     if context.output.is_json() {
-        let value = secret_json(&arguments.host, &stored.secret);
+        let value = secret_json(&arguments.host, &stored);
         context.output.json("secret", &value)?;
     } else {
         let text = format!(
@@ -67,12 +60,49 @@ pub(super) async fn set(context: &Context, arguments: SecretSetArguments) -> any
     Ok(Exit::Done)
 }
 
+/// A secret that is set on a host, and in whose name.
+pub(super) struct Setting<'a> {
+    pub(super) agents: &'a GrpcAgents,
+    pub(super) deployment: DeploymentId,
+    /// `operator@machine`.
+    pub(super) holder: String,
+    pub(super) host: &'a HostName,
+    pub(super) name: &'a SecretName,
+}
+
+impl Setting<'_> {
+    /// Sets it.
+    pub(super) async fn put(
+        &self,
+        context: &Context,
+        value: &Zeroizing<Vec<u8>>,
+    ) -> anyhow::Result<v1::SecretStatus> {
+        let single = Single {
+            agents: self.agents,
+            deployment: self.deployment,
+            holder: self.holder.clone(),
+            host: self.host,
+            target: Target::Secret(self.name.clone()),
+            deadline_seconds: SET_DEADLINE,
+        };
+        let stored = single
+            .run(async |operation| {
+                let put = self
+                    .agents
+                    .put_secret(self.host, operation, self.name, value);
+                put.await
+            })
+            .await?;
+        conclude(context, self.host, &stored.outcome)?;
+        Ok(stored.secret)
+    }
+}
+
 fn read_value(
     context: &Context,
     arguments: &SecretSetArguments,
 ) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    let refuse = |message: &str| Err(Stop::new(Exit::Usage, message).into());
-    let mut value = if let Some(file) = &arguments.file {
+    let value = if let Some(file) = &arguments.file {
         Zeroizing::new(files::read(&context.path(file))?)
     } else if context.terminals.input {
         let question = format!("Value of `{}`", arguments.name);
@@ -81,6 +111,12 @@ fn read_value(
     } else {
         context.read_input(VALUE_LIMIT + 2)?
     };
+    usable(value)
+}
+
+/// A value without what is not part of it, when it can be one.
+pub(super) fn usable(mut value: Zeroizing<Vec<u8>>) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let refuse = |message: &str| Err(Stop::new(Exit::Usage, message).into());
     let length = without_line_break(&value).len();
     value.truncate(length);
     if value.is_empty() {

@@ -6,7 +6,7 @@ use crate::arguments::TargetName;
 use crate::document::nearest;
 use crate::exit::Exit;
 use crate::output::Stop;
-use crate::plan::{Desired, DesiredIdentity};
+use crate::plan::{Desired, DesiredIdentity, DesiredMachines};
 
 /// A part of the deployment, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,7 @@ pub(super) fn find(desired: &Desired, target: &TargetName) -> anyhow::Result<Pla
             if names.contains(&service.as_str()) {
                 return stack(vec![service.clone()]);
             }
+            check_no_machine(desired, service)?;
             let stop = Stop::new(Exit::Usage, format!("the stack has no service `{service}`"));
             let hint = match nearest(service.as_str(), &names) {
                 Some(name) => format!("did you mean `{name}`?"),
@@ -70,4 +71,20 @@ pub(super) fn find(desired: &Desired, target: &TargetName) -> anyhow::Result<Pla
             Err(stop.hint(hint).into())
         }
     }
+}
+
+/// Machines have commands of their own, and no log: nothing of ours runs inside of them.
+fn check_no_machine(desired: &Desired, name: &ServiceName) -> anyhow::Result<()> {
+    let machines = desired.machines.iter().map(DesiredMachines::scope);
+    let mut names = machines.flat_map(|scope| scope.names);
+    if !names.any(|machine| machine.as_str() == name.as_str()) {
+        return Ok(());
+    }
+    let stop = Stop::new(
+        Exit::Usage,
+        format!("`{name}` is a machine, and no unit or service"),
+    );
+    let hint = "`omni-scale machines --help` shows what can be done with machines; their consoles \
+                are in Proxmox VE";
+    Err(stop.hint(hint).into())
 }

@@ -180,6 +180,11 @@ impl Plan {
         self.steps().next().is_none()
     }
 
+    /// Whether it makes hosts and ends there: what comes after is decided once they are there.
+    pub fn makes_hosts(&self) -> bool {
+        self.content.ends_before == Some(Wave::Identity)
+    }
+
     /// Every host that it looks at, in the order in which leases are taken.
     pub fn hosts(&self) -> BTreeSet<&HostName> {
         self.content.scope.hosts.keys().collect()

@@ -12,12 +12,9 @@ use crate::deployment::{
 };
 use crate::plan::{DesiredGroup, DesiredMachines, Purpose};
 
-/// All of them. `None`: the deployment declares none.
-pub(super) fn render(deployment: &Deployment) -> Option<DesiredMachines> {
+/// All of them, and the cluster. `None`: the deployment has no cluster.
+pub fn render(deployment: &Deployment) -> Option<DesiredMachines> {
     let proxmox = deployment.proxmox.as_ref()?;
-    if deployment.machines.is_empty() {
-        return None;
-    }
     Some(DesiredMachines {
         host: proxmox.host.clone(),
         hypervisor: hypervisor(proxmox),

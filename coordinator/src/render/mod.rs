@@ -25,6 +25,7 @@ pub use eject::{Ejected, eject};
 pub use machine::{
     enrollment_secret, host_network_configuration, host_user_data, talos_network_configuration,
 };
+pub use machines::render as machines;
 pub use stack::STACK_NAME;
 
 use crate::deployment::{Deployment, Files, OmniStack};
@@ -53,7 +54,7 @@ pub fn render(files: &dyn Files, deployment: &Deployment) -> Result<Desired, Pro
         identity: identity::render(deployment),
         secrets: secrets::needed(deployment, &stack),
         stack,
-        machines: machines::render(deployment),
+        machines: machines(deployment).filter(|machines| !machines.groups.is_empty()),
         extra_roots_pem: deployment.tailnet.extra_roots_pem.clone(),
     })
 }

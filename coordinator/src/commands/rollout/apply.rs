@@ -1,44 +1,109 @@
-//! `apply`: makes a plan or takes one, shows it, asks, runs it.
+//! `apply`: makes a plan or takes one, shows it, asks, runs it; and when it has made hosts, the
+//! same again for what comes after.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use futures_util::future::join_all;
 use uuid::Uuid;
 
-use super::journals::Journals;
+use super::given::GivenSecrets;
 use super::run::{RUNNING_WAIT, engine, run as run_journal, tell};
+use super::session::Session;
 use crate::agents::Agents as _;
-use crate::agents::grpc::GrpcAgents;
-use crate::arguments::ApplyArguments;
+use crate::arguments::{ApplyArguments, AuthorityArguments};
 use crate::commands::context::desired;
 use crate::commands::{Context, operator, plan};
-use crate::deployment::Deployment;
 use crate::exit::Exit;
 use crate::files;
 use crate::journal::{Header, Journal, JournalLock, RolloutId};
 use crate::output::{Activity, Stop};
-use crate::plan::{Choices, Plan, Scope};
+use crate::plan::{Choices, Plan, PlanError, PlanRefusal, Scope};
 use crate::rollout::{Engine, Happening, RolloutEvents, RolloutResult, observe_settled};
+
+/// What a person wants of a rollout beside its plan.
+pub(super) struct Wishes {
+    /// Nobody is asked.
+    pub(super) yes: bool,
+    pub(super) choices: Choices,
+    pub(super) secrets: GivenSecrets,
+    pub(super) authority: AuthorityArguments,
+}
 
 /// Runs it.
 pub(in crate::commands) async fn run(
     context: &Context,
     arguments: ApplyArguments,
 ) -> anyhow::Result<Exit> {
-    let deployment = context.deployment()?;
-    let credential = context.credential(deployment.id)?;
-    let agents = context.agents_of(&deployment, &credential)?;
-    let by = context.holder(&credential);
-    let journals = Journals::open(context, deployment.id)?;
-    let lock = journals.lock(context, &by)?;
-    let plan = if let Some(file) = &arguments.plan {
-        Plan::from_json(&files::read(&context.path(file))?, deployment.id)?
-    } else {
-        let remove_orphans = arguments.remove_orphans;
-        new_plan(context, &deployment, &agents, &journals, remove_orphans).await?
+    let session = Session::open(context)?;
+    let lock = session.lock(context)?;
+    let wishes = Wishes {
+        yes: arguments.yes,
+        choices: Choices {
+            remove_orphans: arguments.remove_orphans,
+        },
+        secrets: match &arguments.secrets {
+            Some(directory) => {
+                GivenSecrets::read(&context.path(directory), &desired(&session.deployment)?)?
+            }
+            None => GivenSecrets::default(),
+        },
+        authority: arguments.authority,
     };
-    push_deny_list(context, &deployment, &agents).await?;
+    if let Some(file) = &arguments.plan {
+        let plan = Plan::from_json(&files::read(&context.path(file))?, session.deployment.id)?;
+        return run_plan(context, &session, &wishes, plan, lock).await;
+    }
+    wishes.secrets.put(context, &session).await?;
+    let plan = new_plan(context, &session, wishes.choices).await?;
+    let makes_hosts = plan.makes_hosts();
+    let exit = run_plan(context, &session, &wishes, plan, lock).await?;
+    if makes_hosts && exit == Exit::Done {
+        return rest(context, &session, &wishes).await;
+    }
+    Ok(exit)
+}
+
+/// What comes after hosts were made.
+pub(super) async fn rest(
+    context: &Context,
+    session: &Session,
+    wishes: &Wishes,
+) -> anyhow::Result<Exit> {
+    let lock = session.lock(context)?;
+    wishes.secrets.put(context, session).await?;
+    match new_plan(context, session, wishes.choices).await {
+        Ok(plan) => run_plan(context, session, wishes, plan, lock).await,
+        Err(error) => only_secrets_are_missing(context, error),
+    }
+}
+
+/// Hosts that were made just now cannot have their secrets: that is how far it can go.
+fn only_secrets_are_missing(context: &Context, error: anyhow::Error) -> anyhow::Result<Exit> {
+    let Some(PlanError::Refused { refusals }) = error.downcast_ref() else {
+        return Err(error);
+    };
+    let is_secret = |refusal: &PlanRefusal| matches!(refusal, PlanRefusal::SecretMissing { .. });
+    if !refusals.iter().all(is_secret) {
+        return Err(error);
+    }
+    context
+        .output
+        .say("the hosts are made; set these secrets, then `omni-scale apply` goes on:");
+    for refusal in refusals {
+        let what = refusal.hint().unwrap_or_default();
+        context.output.say(&format!("{refusal}: {what}"));
+    }
+    Ok(Exit::Done)
+}
+
+async fn run_plan(
+    context: &Context,
+    session: &Session,
+    wishes: &Wishes,
+    plan: Plan,
+    lock: JournalLock,
+) -> anyhow::Result<Exit> {
+    push_deny_list(context, session).await?;
     if !context.output.is_json() {
         plan::show(context, &plan)?;
     }
@@ -48,31 +113,27 @@ pub(in crate::commands) async fn run(
         }
         return Ok(Exit::Done);
     }
-    if !arguments.yes {
+    if !wishes.yes {
         confirm(context)?;
     }
-    let engine = engine(context, &agents, by.clone());
-    let lock = give_up_earlier(context, &engine, &journals, lock).await?;
+    session.open_authority(context, &wishes.authority, plan.steps())?;
+    let engine = engine(context, &session.agents, session.by.clone());
+    let lock = give_up_earlier(context, &engine, session, lock).await?;
     let header = Header {
-        deployment: deployment.id,
+        deployment: session.deployment.id,
         rollout: RolloutId::new(Uuid::new_v4()),
         created: context.clock.now_milliseconds(),
-        by,
+        by: session.by.clone(),
         plan,
     };
     run_journal(context, &engine, Journal::create(lock, header)?).await
 }
 
-async fn new_plan(
-    context: &Context,
-    deployment: &Deployment,
-    agents: &Arc<GrpcAgents>,
-    journals: &Journals,
-    remove_orphans: bool,
-) -> anyhow::Result<Plan> {
-    let desired = desired(deployment)?;
+async fn new_plan(context: &Context, session: &Session, choices: Choices) -> anyhow::Result<Plan> {
+    let desired = desired(&session.deployment)?;
     // Their coordinator is dead: we hold the lock that it would need.
-    let ours: BTreeSet<String> = journals
+    let ours: BTreeSet<String> = session
+        .journals
         .unfinished()?
         .iter()
         .map(|story| story.header.rollout.to_string())
@@ -81,7 +142,7 @@ async fn new_plan(
     activity.wait("plan", "looking at the hosts");
     let scope = Scope::of(&desired);
     let observed = observe_settled(
-        agents.as_ref(),
+        session.agents.as_ref(),
         context.clock.as_ref(),
         &scope,
         &|rollout| ours.contains(rollout),
@@ -90,10 +151,8 @@ async fn new_plan(
     )
     .await?;
     drop(activity);
-    let choices = Choices { remove_orphans };
-    plan::make(context, deployment, &desired, &observed, choices)
+    plan::make(context, &session.deployment, &desired, &observed, choices)
 }
-
 /// Shows what planning waits for.
 struct Waits<'a>(&'a Activity<'a>);
 
@@ -123,10 +182,10 @@ fn confirm(context: &Context) -> anyhow::Result<()> {
 async fn give_up_earlier(
     context: &Context,
     engine: &Engine,
-    journals: &Journals,
+    session: &Session,
     mut lock: JournalLock,
 ) -> anyhow::Result<JournalLock> {
-    for story in journals.unfinished()? {
+    for story in session.journals.unfinished()? {
         let (rollout, phase) = (story.header.rollout, story.state.phase().word());
         context.output.say(&format!(
             "rollout {rollout} ({phase}) is given up: this one goes on from what the hosts are"
@@ -139,11 +198,8 @@ async fn give_up_earlier(
 }
 
 /// Hosts that did not answer when somebody was revoked learn of it now.
-async fn push_deny_list(
-    context: &Context,
-    deployment: &Deployment,
-    agents: &GrpcAgents,
-) -> anyhow::Result<()> {
+async fn push_deny_list(context: &Context, session: &Session) -> anyhow::Result<()> {
+    let (deployment, agents) = (&session.deployment, session.agents.as_ref());
     let register = context.store(deployment.id, None)?.register()?;
     let version = register.deny_list_version();
     if version == 0 {

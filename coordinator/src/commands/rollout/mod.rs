@@ -2,9 +2,11 @@
 
 mod abort;
 mod apply;
+mod given;
 mod journals;
 mod resume;
 mod run;
+mod session;
 
 pub(super) use abort::run as abort;
 pub(super) use apply::run as apply;

@@ -46,9 +46,11 @@ pub(super) async fn run(
     drop(display);
     tell(context, Some(&rollout), &result)?;
     if let (RolloutResult::Done { .. }, Some(wave)) = (&result, plan.ends_before()) {
-        context
-            .output
-            .say(&format!("it ends before {wave}: see the notes of the plan"));
+        context.output.say(&if plan.makes_hosts() {
+            "the hosts are made: what comes after can be planned now".to_owned()
+        } else {
+            format!("it ends before {wave}: see the notes of the plan")
+        });
     }
     Ok(result.exit())
 }

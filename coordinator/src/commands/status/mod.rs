@@ -3,6 +3,7 @@
 //! [`view`] is what is known of each host, [`rows`] makes a table of it and is pure, [`watch`]
 //! keeps the view up to date from the agents' streams.
 
+pub(super) mod machines;
 mod rows;
 mod view;
 mod watch;

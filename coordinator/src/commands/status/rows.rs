@@ -11,7 +11,7 @@ use crate::output::Style;
 
 /// How something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(in crate::commands) enum State {
     /// As it should be, proven.
     Good,
     /// On its way, or not proven.
@@ -33,7 +33,7 @@ impl State {
         }
     }
 
-    pub(super) const fn style(self) -> Style {
+    pub(in crate::commands) const fn style(self) -> Style {
         match self {
             Self::Good => Style::Good,
             Self::Attention => Style::Warning,
@@ -71,10 +71,13 @@ fn host_rows(view: &HostView) -> Vec<Row> {
     if let Some(stack) = &view.stack {
         rows.extend(stack_rows(view, stack));
     }
+    if let Some(machines) = &view.machines {
+        rows.extend(super::machines::rows(view, machines));
+    }
     rows
 }
 
-fn row(view: &HostView, target: &str, state: State, word: impl Into<String>) -> Row {
+pub(super) fn row(view: &HostView, target: &str, state: State, word: impl Into<String>) -> Row {
     Row {
         host: view.host.to_string(),
         target: target.to_owned(),
@@ -85,14 +88,14 @@ fn row(view: &HostView, target: &str, state: State, word: impl Into<String>) -> 
     }
 }
 
-fn lost(view: &HostView, target: &str, reason: &str) -> Row {
+pub(super) fn lost(view: &HostView, target: &str, reason: &str) -> Row {
     Row {
         detail: reason.to_owned(),
         ..row(view, target, State::Unknown, "unknown")
     }
 }
 
-fn waiting(view: &HostView, target: &str) -> Row {
+pub(super) fn waiting(view: &HostView, target: &str) -> Row {
     lost(view, target, "not asked yet")
 }
 
@@ -327,6 +330,7 @@ mod tests {
             }),
             unit: None,
             stack: None,
+            machines: None,
             health: BTreeMap::new(),
         }
     }

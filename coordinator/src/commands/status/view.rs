@@ -8,7 +8,7 @@ use omni_scale_proto::v1;
 
 use crate::agents::grpc::{GrpcAgents, Health};
 use crate::agents::{AgentError, Agents as _};
-use crate::plan::{Desired, DesiredIdentity};
+use crate::plan::{Desired, DesiredIdentity, MachinesScope};
 use crate::rollout::chain;
 
 /// Something that an agent is asked about.
@@ -37,6 +37,13 @@ pub(super) struct StackView {
     pub(super) observation: Seen<v1::StackObservation>,
 }
 
+/// The machines on the cluster that a host's agent reaches.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct MachinesView {
+    pub(super) scope: MachinesScope,
+    pub(super) observation: Seen<v1::MachinesObservation>,
+}
+
 /// One host.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct HostView {
@@ -46,10 +53,14 @@ pub(super) struct HostView {
     pub(super) unit: Option<Seen<v1::UnitObservation>>,
     /// None: the stack does not belong here.
     pub(super) stack: Option<StackView>,
+    /// None: the agent reaches no cluster.
+    pub(super) machines: Option<MachinesView>,
     /// By name. A name that is missing is unknown.
     pub(super) health: BTreeMap<String, Health>,
 }
 
+/// The health name of the cluster.
+pub(super) const HYPERVISOR_HEALTH: &str = "proxmox";
 /// The health name of the unit.
 pub(super) const UNIT_HEALTH: &str = "tsidp";
 
@@ -68,11 +79,17 @@ impl HostView {
                 services: services(desired),
                 observation: Seen::Waiting,
             });
+        let machines = desired.machines.as_ref();
+        let machines = machines.filter(|machines| machines.host == *host);
         Self {
             host: host.clone(),
             describe: Seen::Waiting,
             unit: has_unit.then_some(Seen::Waiting),
             stack,
+            machines: machines.map(|machines| MachinesView {
+                scope: machines.scope(),
+                observation: Seen::Waiting,
+            }),
             health: BTreeMap::new(),
         }
     }
@@ -81,7 +98,9 @@ impl HostView {
     pub(super) fn health_names(&self) -> Vec<String> {
         let unit = self.unit.iter().map(|_| UNIT_HEALTH.to_owned());
         let stack = self.stack.iter().flat_map(|stack| &stack.services);
+        let cluster = self.machines.iter().map(|_| HYPERVISOR_HEALTH.to_owned());
         unit.chain(stack.map(|service| service.health_name.clone()))
+            .chain(cluster)
             .collect()
     }
 
@@ -93,6 +112,10 @@ impl HostView {
                 .stack
                 .as_ref()
                 .is_some_and(|stack| matches!(stack.observation, Seen::Lost(_)))
+            || self
+                .machines
+                .as_ref()
+                .is_some_and(|machines| matches!(machines.observation, Seen::Lost(_)))
     }
 
     /// Asks the agent everything once, side by side.
@@ -104,6 +127,9 @@ impl HostView {
             self.unit = self.unit.map(|_| Seen::Lost(reason()));
             if let Some(stack) = &mut self.stack {
                 stack.observation = Seen::Lost(reason());
+            }
+            if let Some(machines) = &mut self.machines {
+                machines.observation = Seen::Lost(reason());
             }
             return self;
         }
@@ -121,10 +147,19 @@ impl HostView {
                 None => None,
             }
         };
+        let machines = async {
+            match &self.machines {
+                Some(machines) => Some(seen(agents.observe_machines(host, &machines.scope).await)),
+                None => None,
+            }
+        };
         let health = join_all(names.iter().map(|name| agents.health(host, name)));
-        let (unit, stack, health) = tokio::join!(unit, stack, health);
+        let (unit, stack, machines, health) = tokio::join!(unit, stack, machines, health);
         self.unit = unit;
         if let (Some(view), Some(observation)) = (&mut self.stack, stack) {
+            view.observation = observation;
+        }
+        if let (Some(view), Some(observation)) = (&mut self.machines, machines) {
             view.observation = observation;
         }
         self.health = names

@@ -19,6 +19,7 @@ use super::{Context, lines, print};
 use crate::agents::grpc::{Changes, GrpcAgents, Health};
 use crate::agents::{AgentError, Agents as _};
 use crate::exit::Exit;
+use crate::plan::MachinesScope;
 
 /// How long a stream that ended is left alone.
 const REST: Duration = Duration::from_secs(2);
@@ -39,6 +40,7 @@ enum What {
     Describe(Seen<v1::DescribeResponse>),
     Unit(Seen<v1::UnitObservation>),
     Stack(Seen<v1::StackObservation>),
+    Machines(Seen<v1::MachinesObservation>),
     Health(String, Health),
 }
 
@@ -125,6 +127,11 @@ fn take(views: &mut [HostView], news: News) {
                 stack.observation = observation;
             }
         }
+        What::Machines(observation) => {
+            if let Some(machines) = &mut view.machines {
+                machines.observation = observation;
+            }
+        }
         What::Health(name, health) => {
             view.health.insert(name, health);
         }
@@ -148,6 +155,9 @@ fn follow(
     }
     if let Some(stack) = &view.stack {
         tasks.spawn(follower.clone().stack(stack.name.clone()));
+    }
+    if let Some(machines) = &view.machines {
+        tasks.spawn(follower.clone().machines(machines.scope.clone()));
     }
     for name in view.health_names() {
         tasks.spawn(follower.clone().health(name));
@@ -189,6 +199,13 @@ impl Follower {
         loop {
             let stream = self.agents.watch_stack(&self.host, &name).await;
             self.forward(stream, What::Stack).await;
+        }
+    }
+
+    async fn machines(self, scope: MachinesScope) {
+        loop {
+            let stream = self.agents.watch_machines(&self.host, &scope).await;
+            self.forward(stream, What::Machines).await;
         }
     }
 

@@ -192,6 +192,21 @@ impl Desk {
         desk
     }
 
+    /// With a deployment whose host `omni-host` is a machine that does not exist yet, beside three
+    /// control planes.
+    pub(super) async fn with_machines() -> Self {
+        let mut desk = Self::initialised().await;
+        desk.complete();
+        desk.edit("roles: [tsidp]", "roles: [tsidp, proxmox]");
+        let text = desk.read("deployment.yaml") + include_str!("machines.yaml");
+        desk.write("deployment.yaml", &text);
+        desk.bring_up_hosts();
+        desk.serve(&[IDP]);
+        let omni = desk.agent(OMNI).clone();
+        desk.agent(IDP).state().siblings.insert(name(OMNI), omni);
+        desk
+    }
+
     /// The same, everything rolled out.
     pub(super) async fn rolled_out() -> Self {
         let desk = Self::deployed().await;

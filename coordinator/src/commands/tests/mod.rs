@@ -9,6 +9,7 @@ mod control;
 mod desk;
 mod documents;
 mod exits;
+mod machines;
 mod mistakes;
 mod operators;
 mod rollout;

@@ -58,7 +58,40 @@ pub(super) fn plan(
             },
         ],
         ends_before: Some(CUT),
-        notes: secrets::notes_of_new_hosts(desired, observed, to_be_made, &later),
+        notes: notes(desired, observed, to_be_made, &later),
         warnings: told,
     }))
+}
+
+/// Says that the plan ends with the hosts that it makes, and which secrets come next.
+fn notes(
+    desired: &Desired,
+    observed: &Observed,
+    to_be_made: &BTreeSet<HostName>,
+    missing: &[&DesiredSecret],
+) -> Vec<String> {
+    let names: Vec<String> = to_be_made.iter().map(|host| format!("`{host}`")).collect();
+    let mut notes = vec![format!(
+        "the plan ends once {} can be asked; `omni-scale apply` then plans the rest and goes on by \
+         itself",
+        names.join(" and ")
+    )];
+    notes.extend(missing.iter().map(|secret| note(secret, "is not set")));
+    // A host that ran before has its secrets.
+    let new = desired.secrets.iter().filter(|secret| {
+        to_be_made.contains(&secret.host) && machines::boots_first(desired, observed, &secret.host)
+    });
+    notes.extend(new.map(|secret| note(secret, "will be needed")));
+    notes
+}
+
+fn note(secret: &DesiredSecret, state: &str) -> String {
+    let DesiredSecret {
+        host, name, wave, ..
+    } = secret;
+    format!(
+        "secret `{name}` {state} on host `{host}`; {wave} needs it: `{}`, or the file \
+         `{host}/{name}` in the directory of `apply --secrets`",
+        secrets::command(secret)
+    )
 }

@@ -1,11 +1,7 @@
 //! Which secrets are missing, and how far the plan goes without them.
 
-use std::collections::BTreeSet;
-
-use omni_scale_proto::id::HostName;
 use omni_scale_proto::v1::{self, segment::Part};
 
-use super::machines::boots_first;
 use crate::plan::desired::{Desired, DesiredIdentity, DesiredSecret, Wave};
 use crate::plan::observed::{HostFacts, Observed};
 use crate::plan::refusal::PlanRefusal;
@@ -154,39 +150,8 @@ pub(super) fn notes(cut: Option<Wave>, missing: &[&DesiredSecret]) -> Vec<String
     notes
 }
 
-/// Says that the plan ends with the hosts that it makes, and what they will need then.
-pub(super) fn notes_of_new_hosts(
-    desired: &Desired,
-    observed: &Observed,
-    to_be_made: &BTreeSet<HostName>,
-    missing: &[&DesiredSecret],
-) -> Vec<String> {
-    let names: Vec<String> = to_be_made.iter().map(|host| format!("`{host}`")).collect();
-    let names = names.join(" and ");
-    let mut notes = vec![format!(
-        "the plan ends once {names} can be asked; `omni-scale apply` then plans the rest and goes on by itself"
-    )];
-    let there = missing.iter().copied();
-    let new = desired.secrets.iter();
-    // Who ran before has its secrets.
-    let new = new.filter(|secret| {
-        to_be_made.contains(&secret.host) && boots_first(desired, observed, &secret.host)
-    });
-    notes.extend(there.map(|secret| (secret, "is not set")).chain(new.map(|secret| (secret, "will be needed"))).map(|(secret, state)| {
-        format!(
-            "secret `{}` {state} on host `{}`; {} needs it: `{}`, or a file `{}/{}` in the directory of `apply --secrets`",
-            secret.name,
-            secret.host,
-            secret.wave,
-            command(secret),
-            secret.host,
-            secret.name,
-        )
-    }));
-    notes
-}
-
-fn command(secret: &DesiredSecret) -> String {
+/// The command that sets it.
+pub(super) fn command(secret: &DesiredSecret) -> String {
     let verb = match secret.usage {
         v1::SecretUse::OmniEncryptionKey => "generate",
         v1::SecretUse::Opaque

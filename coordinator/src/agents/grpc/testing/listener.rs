@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use omni_scale_proto::id::HostName;
 use omni_scale_proto::v1;
 use omni_scale_proto::v1::host_service_server::HostServiceServer;
+use omni_scale_proto::v1::machine_service_server::MachineServiceServer;
 use omni_scale_proto::v1::stack_service_server::StackServiceServer;
 use omni_scale_proto::v1::unit_service_server::UnitServiceServer;
 use time::OffsetDateTime;
@@ -101,7 +102,8 @@ fn all_services(identity: &ServerIdentity, agent: TestAgent) -> Router {
         .add_service(HostServiceServer::new(agent.clone()))
         .add_service(HealthServer::new(agent.clone()))
         .add_service(UnitServiceServer::new(agent.clone()))
-        .add_service(StackServiceServer::new(agent))
+        .add_service(StackServiceServer::new(agent.clone()))
+        .add_service(MachineServiceServer::new(agent))
 }
 
 /// Serves on loopback until the runtime ends.

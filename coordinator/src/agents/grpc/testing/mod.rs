@@ -4,6 +4,7 @@
 mod health;
 mod host;
 mod listener;
+mod machines;
 mod targets;
 mod world;
 
@@ -47,6 +48,8 @@ pub(crate) struct State {
     pub(crate) world: Option<(FakeAgents, HostName)>,
     /// The network on which it serves again once it has another certificate.
     pub(crate) network: Option<(MemoryNetwork, HostName)>,
+    /// The agents of hosts that machines become, by host.
+    pub(crate) siblings: BTreeMap<HostName, TestAgent>,
     /// The key of the certificate that was asked for last, PEM.
     pub(crate) new_key: String,
     /// Operations are refused whose epoch is not in force.
@@ -109,6 +112,10 @@ impl TestAgent {
         let mut state = self.state();
         let (network, key) = (state.network.clone(), state.new_key.clone());
         let identity = ServerIdentity::of_certificate(&certificate, key);
+        if let Some((world, host)) = state.world.clone() {
+            let deployment = certificate.deployment_id.parse().ok();
+            world.world().host(host.as_str()).deployment = deployment;
+        }
         state.enrolled = Some(certificate);
         state.changes.push("certificate".to_owned());
         drop(state);
