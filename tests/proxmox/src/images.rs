@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use data_encoding::{BASE64, HEXLOWER};
 use md5::Md5;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
@@ -193,6 +194,24 @@ impl Cluster {
         });
         self.spawn(&call.caller, call.node(), "imgcopy", "", job)
             .map(Success::new)
+    }
+}
+
+impl Cluster {
+    /// pve-manager `API2/Nodes.pm` `query_url_metadata`: what a HEAD request from the node finds.
+    pub(crate) fn url_metadata(&self, call: &Call) -> Handled {
+        let url = call.get("url").unwrap_or_default();
+        match self.images.get(url) {
+            Some(image) if image.reachable => Ok(Success::new(json!({
+                "filename": url.rsplit('/').next().unwrap_or_default(),
+                "mimetype": "application/octet-stream",
+                "size": image.size,
+            }))),
+            Some(_) => Err(Refusal::died(
+                "invalid server response: '500 Can't connect (Connection timed out)'",
+            )),
+            None => Err(Refusal::died("invalid server response: '404 Not Found'")),
+        }
     }
 }
 

@@ -189,20 +189,21 @@ impl Cluster {
                     &fill("/storage/{storage}"),
                     &["Datastore.AllocateTemplate"],
                 )?;
-                let whole = self
-                    .access
-                    .check(caller, "/", &["Sys.Audit", "Sys.Modify"])
-                    .is_ok();
-                let node = self
-                    .access
-                    .check(caller, &fill("/nodes/{node}"), &["Sys.AccessNetwork"])
-                    .is_ok();
-                if whole || node {
-                    Ok(())
-                } else {
-                    Err(Refusal::Forbidden(String::new()))
-                }
+                self.check_network(caller, &fill("/nodes/{node}"))
             }
+            Permission::Network => self.check_network(caller, &fill("/nodes/{node}")),
+        }
+    }
+
+    /// The network of a node, or rights on `/`.
+    fn check_network(&self, caller: &Caller, node: &str) -> Result<(), Refusal> {
+        let whole = &["Sys.Audit", "Sys.Modify"];
+        let whole = self.access.check(caller, "/", whole).is_ok();
+        let node = self.access.check(caller, node, &["Sys.AccessNetwork"]);
+        if whole || node.is_ok() {
+            Ok(())
+        } else {
+            Err(Refusal::Forbidden(String::new()))
         }
     }
 
@@ -234,6 +235,7 @@ impl Cluster {
             Routed::Content => self.content(call),
             Routed::DeleteContent => self.delete_content(call),
             Routed::DownloadUrl => self.download_url(call),
+            Routed::UrlMetadata => self.url_metadata(call),
             Routed::Upload => self.upload(call),
             Routed::Vms => Ok(self.list_vms(call)),
             Routed::CreateVm => self.create_vm(call),

@@ -33,6 +33,8 @@ pub enum Permission {
     Any(&'static str, &'static [&'static str]),
     /// `download-url`: files on the storage, and the network of the node.
     Download,
+    /// The network of the node.
+    Network,
 }
 
 /// Which handler answers.
@@ -51,6 +53,7 @@ pub(crate) enum Call {
     Content,
     DeleteContent,
     DownloadUrl,
+    UrlMetadata,
     Upload,
     Vms,
     CreateVm,
@@ -144,7 +147,7 @@ macro_rules! routes {
     };
 }
 
-use Permission::{All, Any, Download, Everyone};
+use Permission::{All, Any, Download, Everyone, Network};
 
 /// Every call.
 pub const ROUTES: &[Route] = routes! {
@@ -157,6 +160,10 @@ pub const ROUTES: &[Route] = routes! {
     Get "/cluster/options" Options Everyone, [NOTHING];
     Get "/nodes" Nodes Everyone, [NOTHING];
     Get "/nodes/{node}/status" NodeStatus All("/nodes/{node}", &["Sys.Audit"]), [ON_NODE];
+    Get "/nodes/{node}/query-url-metadata" UrlMetadata Network, [ON_NODE, &[
+        required("url", Kind::Pattern("https?://.*", web_address)),
+        optional("verify-certificates", Kind::Boolean),
+    ]];
     Get "/nodes/{node}/dns" Dns All("/nodes/{node}", &["Sys.Audit"]), [ON_NODE];
     Get "/nodes/{node}/network" Network Everyone, [ON_NODE, &[optional("type", Kind::Enumeration(&[
         "bridge", "bond", "eth", "alias", "vlan", "fabric", "OVSBridge", "OVSBond", "OVSPort", "OVSIntPort", "vnet",

@@ -192,6 +192,9 @@ fn check_permission(place: &str, permission: Permission, real: &Value, faults: &
             check[1] == path && privileges(&check[2]) == wanted && check[3] == "any"
         }
         Permission::Download => check[0] == "and" && check[2][0] == "or",
+        Permission::Network => {
+            check[0] == "or" && check[1][1] == "/" && check[2][2][0] == "Sys.AccessNetwork"
+        }
     };
     if !fine {
         faults.push(format!("{place}: the permission is {real}"));

@@ -189,3 +189,23 @@ fn storages_are_found_by_what_they_may_hold() {
         "No such storage."
     );
 }
+
+/// pve-manager `API2/Nodes.pm` `query_url_metadata`.
+#[test]
+fn a_node_says_what_it_finds_at_an_address() {
+    let mut lab = Lab::new();
+    let ask = |lab: &mut Lab, url: &str| {
+        lab.get(&format!(
+            "/nodes/pve1/query-url-metadata?url={}",
+            omni_scale_proxmox_simulator::encode(url)
+        ))
+    };
+    let found = ask(&mut lab, IMAGE_URL);
+    assert_eq!(found.data()["filename"], "debian.qcow2");
+    let missing = ask(&mut lab, "https://images.example/none.iso");
+    assert_eq!(
+        (missing.status, missing.reason.as_str()),
+        (500, "invalid server response: '404 Not Found'")
+    );
+    assert_eq!(ask(&mut lab, "ftp://x").status, 400);
+}
