@@ -21,7 +21,7 @@ use crate::ledger::Ledger;
 use crate::machine::{MachineHealth, MachineParts, Machines};
 use crate::operation::Operations;
 use crate::secrets::Secrets;
-use crate::service::checks::{Checks, StackChecks, UnitChecks};
+use crate::service::checks::{Checks, MachineChecks, StackChecks, UnitChecks};
 use crate::service::health::{Health, HealthService, HealthSource};
 use crate::service::host::{self, Host};
 use crate::service::machine::MachineApi;
@@ -123,6 +123,9 @@ impl Parts {
                 .tsidp
                 .clone()
                 .map(|tsidp| Arc::new(tsidp) as Arc<dyn UnitChecks>),
+            machines: machines
+                .clone()
+                .map(|machines| Arc::new(machines) as Arc<dyn MachineChecks>),
         };
         let facts = host::HostFacts::read(&self.paths, self.config.roles.clone());
         let enrollment_facts = enrollment::HostFacts {

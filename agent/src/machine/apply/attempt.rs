@@ -2,6 +2,7 @@
 //!
 //! Until a creation's task ends, the configuration holds nothing but its lock: only the list of tasks says whose it is.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use omni_scale_proxmox::{NodeName, TaskQuery, TaskState, Upid, Vmid};
@@ -39,7 +40,7 @@ impl Making<'_> {
     /// Brings the attempt that is written down to an end. True: nothing stands in the way of another request.
     pub(super) async fn settle(&mut self, survey: &Survey) -> Result<bool, Trouble> {
         let Some(attempt) = self.work.record().and_then(|record| record.attempt) else {
-            return Ok(true);
+            return self.settle_forgotten(survey).await;
         };
         let mut fate = fate(&self.work, survey, &attempt).await?;
         if let Fate::Stub(place) = &fate {
@@ -86,6 +87,34 @@ impl Making<'_> {
                 Ok(false)
             }
         }
+    }
+}
+
+impl Making<'_> {
+    /// An agent that has lost its records may have begun this very machine: until a creation of its own has ended,
+    /// what it makes cannot be told.
+    async fn settle_forgotten(&self, survey: &Survey) -> Result<bool, Trouble> {
+        let known = self.work.machines.records(self.work.deployment);
+        let attempts = known.values().filter_map(|record| record.attempt.as_ref());
+        let claimed: BTreeSet<Vmid> = attempts.map(|attempt| attempt.place.vmid).collect();
+        for guest in survey.guests() {
+            let (Some(vmid), Some(node)) = (guest.vmid, &guest.node) else {
+                continue;
+            };
+            let half_made = guest.lock.as_deref() == Some("create") && !claimed.contains(&vmid);
+            if !half_made || !self.machine.vmids().contains(&vmid.get()) {
+                continue;
+            }
+            if let Some(task) = running(&self.work, node, vmid, true).await? {
+                self.work.stage(format!(
+                    "waiting for the creation of VM {vmid}, which may be it"
+                ));
+                // However it ends, what it leaves is looked at.
+                let _ = self.work.wait(&task).await;
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Machines against a model of the Proxmox VE API, in virtual time.
 
+mod checks;
 mod deletion;
 mod first_boot;
 mod making;

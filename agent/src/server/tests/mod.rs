@@ -3,5 +3,6 @@
 
 mod authorisation;
 mod enrolment;
+mod machines;
 mod rig;
 mod services;

@@ -21,7 +21,7 @@ use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::artifact::{ArtifactStore, Uploads, samples};
-use crate::config::Policy;
+use crate::config::{Paths, Policy};
 use crate::enrollment::{self, Enrollment, TokenFile};
 use crate::files;
 use crate::host_roots::HostRoots;
@@ -30,6 +30,7 @@ use crate::identity::testing::{Authority, Leaf, now};
 use crate::journal::FakeJournal;
 use crate::lease::Leases;
 use crate::ledger::Ledger;
+use crate::machine::{MachineParts, Machines, ProxmoxHypervisors};
 use crate::operation::Operations;
 use crate::secrets::Secrets;
 use crate::server::listen::{Listening, listen};
@@ -37,6 +38,7 @@ use crate::server::serve::serve;
 use crate::server::tls::Credentials;
 use crate::service::checks::{Checks, HostNetwork};
 use crate::service::host::{Host, HostFacts};
+use crate::service::machine::MachineApi;
 use crate::service::reflection;
 use crate::service::unit::UnitRpc;
 use crate::service::upload::ArtifactUploads;
@@ -254,6 +256,7 @@ fn routes(
         checks: Arc::new(Checks {
             stacks: None,
             unit: None,
+            machines: None,
             tailnet,
             secrets,
             roots: HostRoots::in_file(directory.join("no-roots")),
@@ -267,13 +270,40 @@ fn routes(
             roles,
         },
     };
+    let machine_operations = operations.clone();
     let mut routes = Routes::new(host.server()).add_service(reflection::server());
     if let Some(unit) = &parts.unit {
         let watch = UnitWatch::new(unit.tsidp.clone());
         let unit = UnitRpc::new(unit.tsidp.clone(), watch, operations);
         routes = routes.add_service(UnitServiceServer::new(unit));
     }
+    if role == HostRole::Proxmox {
+        let machines = MachineApi {
+            machines: machines(directory, identities, &parts.secrets),
+            operations: machine_operations,
+        };
+        routes = routes.add_service(machines.server());
+    }
     routes
+}
+
+/// Machines on a cluster that is not there, and on no other.
+fn machines(
+    directory: &std::path::Path,
+    identities: &Arc<IdentityStore>,
+    secrets: &Arc<Secrets>,
+) -> Machines {
+    let policy = Policy {
+        hypervisors: vec!["https://127.0.0.1:1".to_owned()],
+        ..Policy::default()
+    };
+    let machines = MachineParts {
+        hypervisors: Arc::new(ProxmoxHypervisors),
+        secrets: secrets.clone(),
+        policy: Arc::new(policy),
+        deployment: identities.deployment(),
+    };
+    Machines::open(machines, &Paths::below(directory))
 }
 
 /// The one program that root of this host allows to be uploaded.

@@ -23,7 +23,10 @@ impl Checks {
                 Some(unit) => unit.unit_policy(check).await,
                 None => no_role("tsidp"),
             },
-            Kind::Hypervisor(_) => no_role("proxmox"),
+            Kind::Hypervisor(check) => match &self.machines {
+                Some(machines) => machines.hypervisor(check).await,
+                None => no_role("proxmox"),
+            },
             Kind::Tun(_)
             | Kind::Engine(_)
             | Kind::Service(_)

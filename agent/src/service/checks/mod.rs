@@ -1,7 +1,8 @@
 //! Questions that have an answer: preflight checks and the gates of waves.
 //!
 //! Each kind of check is asked once by a small function; waiting and repeating are in one loop, in `run`. What only the
-//! stacks or the unit of a host know is asked through [`StackChecks`] and [`UnitChecks`].
+//! stacks, the unit or the machines of a host know is asked through [`StackChecks`], [`UnitChecks`] and
+//! [`MachineChecks`].
 
 mod ask;
 mod host;
@@ -149,12 +150,21 @@ pub trait UnitChecks: Send + Sync {
     async fn systemd_version(&self) -> Option<String>;
 }
 
+/// Checks that the machines of this host's clusters can answer.
+#[async_trait]
+pub trait MachineChecks: Send + Sync {
+    /// Whether a cluster will do for machines: everything that is missing, at once.
+    async fn hypervisor(&self, check: &v1::HypervisorCheck) -> Finding;
+}
+
 /// Answers to checks: this host's own, and those of the parts that its roles have.
 pub struct Checks {
     /// `None`: this host has no stacks.
     pub stacks: Option<Arc<dyn StackChecks>>,
     /// `None`: this host has no unit.
     pub unit: Option<Arc<dyn UnitChecks>>,
+    /// `None`: this host looks after no machines.
+    pub machines: Option<Arc<dyn MachineChecks>>,
     /// The host's own node.
     pub tailnet: Arc<dyn Tailnet>,
     /// The host's secrets.
