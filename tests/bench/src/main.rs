@@ -9,6 +9,7 @@ mod bare;
 mod health;
 mod lab;
 mod load;
+mod machines;
 mod memory;
 mod rollout;
 mod sample;
@@ -24,7 +25,7 @@ use anyhow::{Context as _, bail};
 use lab::Lab;
 use table::Row;
 
-const PARTS: [&str; 5] = ["memory", "start", "health", "apply", "rollout"];
+const PARTS: [&str; 6] = ["memory", "start", "health", "apply", "rollout", "machines"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -45,9 +46,11 @@ async fn measure(parts: &[&str]) -> anyhow::Result<()> {
         );
     }
     let lab = Lab::default();
-    lab.on("op", &["omni-scale", "status"])
-        .await
-        .context("the lab is not up and green: sudo tests/lab/up")?;
+    if parts != ["machines"] {
+        lab.on("op", &["omni-scale", "status"])
+            .await
+            .context("the lab is not up and green: sudo tests/lab/up")?;
+    }
     let mut rows: Vec<Row> = Vec::new();
     for part in PARTS {
         if !parts.is_empty() && !parts.contains(&part) {
@@ -60,6 +63,7 @@ async fn measure(parts: &[&str]) -> anyhow::Result<()> {
                 "start" => start::measure(&lab).await,
                 "health" => health::measure(&lab).await,
                 "apply" => apply::measure(&lab).await,
+                "machines" => machines::measure(),
                 _ => rollout::measure(&lab).await,
             }
             .with_context(|| format!("cannot measure {part}"))?,

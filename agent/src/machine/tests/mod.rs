@@ -4,6 +4,7 @@ mod checks;
 mod deletion;
 mod first_boot;
 mod making;
+mod pace;
 mod refusals;
 mod rig;
 mod schedules;

@@ -263,6 +263,7 @@ mod tests {
         let checks = Arc::new(Checks {
             stacks: None,
             unit: None,
+            machines: None,
             tailnet: Arc::new(FakeTailnet::running("idp.tail.test", Ipv4Addr::LOCALHOST)),
             secrets: Arc::new(Secrets::open(directory.path()).unwrap()),
             roots: HostRoots::in_file(directory.path().join("none")),
