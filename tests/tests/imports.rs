@@ -117,6 +117,18 @@ const RULES: &[Rule] = &[
         reason: "gRPC stays in `server` and `service`",
     },
     Rule {
+        room: "agent/src",
+        except: &["agent/src/machine"],
+        words: &["omni_scale_proxmox::"],
+        reason: "what Proxmox says stays with the machines",
+    },
+    Rule {
+        room: "agent/src/machine",
+        except: &[],
+        words: &["tonic::"],
+        reason: "gRPC stays in `server` and `service`",
+    },
+    Rule {
         room: "agent/src/operation",
         except: &[],
         words: &["tonic::"],
