@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use omni_scale_proto::id::HostName;
+use omni_scale_proto::operation::Target;
 use omni_scale_proto::v1;
 use serde_json::{Value, json};
 
 use super::{Activity, Explanation, Output, Style};
 use crate::agents::Holder;
 use crate::exit::Exit;
-use crate::plan::{Plan, StepId};
+use crate::plan::{Plan, Step, StepId};
 use crate::rollout::{Event, FailedCheck, Happening, Refusal, RolloutEvents, RolloutResult};
 
 /// Shows a rollout while it runs.
@@ -23,18 +24,29 @@ pub struct RolloutDisplay<'a> {
 struct Place {
     host: String,
     target: String,
+    /// What it is told under while it runs: machines of one host are made side by side.
+    line: String,
+}
+
+impl Place {
+    fn of(step: &Step) -> Self {
+        let host = step.host.to_string();
+        let line = match step.target() {
+            Target::Machine(name) => name.to_string(),
+            Target::Unit | Target::Stack(_) | Target::Secret(_) => host.clone(),
+        };
+        Self {
+            host,
+            target: step.target().to_string(),
+            line,
+        }
+    }
 }
 
 impl<'a> RolloutDisplay<'a> {
     /// Shows the rollout of a plan.
     pub fn new(output: &'a Output, plan: &Plan) -> Self {
-        let steps = plan.steps().map(|step| {
-            let place = Place {
-                host: step.host.to_string(),
-                target: step.target().to_string(),
-            };
-            (step.id, place)
-        });
+        let steps = plan.steps().map(|step| (step.id, Place::of(step)));
         Self {
             output,
             activity: Activity::new(output),
@@ -58,14 +70,14 @@ impl<'a> RolloutDisplay<'a> {
         };
         if let Some(place) = self.steps.get(&step) {
             self.activity
-                .wait(&place.host, &format!("{what} {}{again}", place.target));
+                .wait(&place.line, &format!("{what} {}{again}", place.target));
         }
         self.output.detail(&format!("{title}: {what}{again}"));
     }
 
     fn end(&self, step: StepId, style: Style, word: &str, text: &str) {
         if let Some(place) = self.steps.get(&step) {
-            self.activity.settle(&place.host);
+            self.activity.settle(&place.line);
         }
         let word = self.output.paint_error(style, word);
         let title = self.step(step);
@@ -190,8 +202,14 @@ impl RolloutEvents for RolloutDisplay<'_> {
                 let text = format!("waiting for {what}, at most {at_most_seconds} s");
                 self.activity.wait("lease", &text);
             }
-            Happening::Progress { host, progress, .. } => {
-                self.activity.progress(host.as_str(), &progress);
+            Happening::Progress {
+                step,
+                host,
+                progress,
+            } => {
+                let place = self.steps.get(&step);
+                let line = place.map_or(host.as_str(), |place| &place.line);
+                self.activity.progress(line, &progress);
             }
             Happening::Checked {
                 host,

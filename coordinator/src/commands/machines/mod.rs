@@ -62,11 +62,16 @@ impl Cluster {
         if observed.known {
             return Ok(observed);
         }
-        let message = format!(
-            "the agent of host `{host}` cannot ask Proxmox VE: {}",
-            observed.reason
-        );
-        Err(Stop::new(Exit::Unreachable, message).into())
+        let (reason, hint) = match observed.reason.split_once("\nhint: ") {
+            Some((reason, hint)) => (reason, Some(hint)),
+            None => (observed.reason.as_str(), None),
+        };
+        let message = format!("the agent of host `{host}` cannot ask Proxmox VE: {reason}");
+        let stop = Stop::new(Exit::Unreachable, message);
+        Err(match hint {
+            Some(hint) => stop.hint(hint).into(),
+            None => stop.into(),
+        })
     }
 
     /// One machine that may be there.

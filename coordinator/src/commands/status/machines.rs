@@ -21,7 +21,8 @@ pub(super) fn rows(view: &HostView, machines: &MachinesView) -> Vec<Row> {
         Seen::Waiting => return all(&|name| waiting(view, name)),
         Seen::Lost(reason) => return all(&|name| lost(view, name, reason)),
         Seen::Known(observed) if !observed.known => {
-            return all(&|name| lost(view, name, &observed.reason));
+            let reason = observed.reason.replace('\n', "; ");
+            return all(&|name| lost(view, name, &reason));
         }
         Seen::Known(observed) => observed,
     };

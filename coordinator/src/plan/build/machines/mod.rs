@@ -154,7 +154,8 @@ fn known_cluster<'a>(
     };
     match &facts.machines {
         None => Err(unknown("its agent was not asked")),
-        Some(cluster) if !cluster.known => Err(unknown(&cluster.reason)),
+        // The agent's advice stands on a line of its own.
+        Some(cluster) if !cluster.known => Err(unknown(&cluster.reason.replace('\n', "; "))),
         Some(cluster) => Ok(cluster),
     }
 }
@@ -286,8 +287,9 @@ impl Turn<'_> {
             deadline_seconds: ENROLL_DEADLINE_SECONDS,
             recovery: Recovery::Hold {
                 advice: format!(
-                    "look at the console of machine `{name}` in Proxmox VE and at \
-                     `/var/log/cloud-init-output.log` on it, then `omni-scale resume`"
+                    "look at the console of machine `{name}` in Proxmox VE, which says how far its \
+                     first boot is; if the tailnet still has an older node of its name, delete \
+                     that node; then `omni-scale resume`"
                 ),
             },
             changes: vec![Change {
