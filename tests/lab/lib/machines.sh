@@ -98,8 +98,7 @@ systemctl daemon-reload
 systemctl enable --now tailscaled
 SCRIPT
     chmod 0755 "$directory" "$directory/DEBIAN/postinst"
-    # The same programs make the same package, whose sum the deployment has.
-    SOURCE_DATE_EPOCH=0 dpkg-deb --root-owner-group --build -Zgzip "$directory" "$1"
+    dpkg-deb --root-owner-group --build -Zgzip "$directory" "$1"
     chmod 0644 "$1"
     rm -r "$directory"
 }

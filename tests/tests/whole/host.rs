@@ -17,6 +17,9 @@ use omni_scale_agent::unit::fake::{FakeIssuer, FakeUnits};
 use omni_scale_agent::unit::units::TSIDP_UNIT;
 use omni_scale_probe::{FailureClass, Outcome, ProbeReport, ProbeRequest, Step, StepReport};
 use omni_scale_proto::id::HostName;
+use omni_scale_proxmox_simulator::Simulator;
+
+use crate::cluster::Simulated;
 
 /// What tsidp is known as.
 pub(crate) const ISSUER: &str = "https://idp.tail.test";
@@ -80,6 +83,12 @@ impl Host {
             network: network.clone(),
             daemon: Mutex::new(None),
         }
+    }
+
+    /// Its agent reaches this cluster.
+    pub(crate) fn reaching(mut self, cluster: &Arc<Simulator>) -> Self {
+        self.ports.hypervisors = Arc::new(Simulated(Arc::clone(cluster)));
+        self
     }
 
     /// systemd as it is after the installation of the package.

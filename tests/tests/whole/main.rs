@@ -6,9 +6,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod boundaries;
+mod cluster;
 mod desk;
 mod disturbed;
 mod host;
+mod machines;
 mod operators;
 mod rollout;
 mod site;

@@ -1,12 +1,15 @@
 //! Two hosts, an operator who has enrolled them, and a deployment.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use omni_scale::agents::grpc::memory::MemoryNetwork;
 use omni_scale_agent::artifact::samples::binary;
 use omni_scale_agent::stack::testing::FakeImage;
 use omni_scale_proto::id::Sha256;
+use omni_scale_proxmox_simulator::Simulator;
 
+use crate::cluster::{URL, cluster};
 use crate::desk::Desk;
 use crate::host::{Host, report};
 
@@ -42,6 +45,8 @@ pub(crate) struct Site {
     pub(crate) idp: Host,
     pub(crate) omni: Host,
     pub(crate) desk: Desk,
+    /// Where the agent of the host of tsidp makes machines.
+    pub(crate) cluster: Arc<Simulator>,
     directory: tempfile::TempDir,
 }
 
@@ -74,12 +79,13 @@ impl Site {
             Host::new(name, number, toml, path, &systemd, &desk.network)
         };
         let idp_toml = format!(
-            "roles = [\"tsidp\"]\n[policy]\nartifact_sha256 = [\"{sum}\"]\n\
+            "roles = [\"tsidp\", \"proxmox\"]\n[policy]\nhypervisors = [\"{URL}\"]\nartifact_sha256 = [\"{sum}\"]\n\
              artifact_sources = [\"https://files.tail.test/\"]\n"
         );
         let omni_toml =
             "roles = [\"omni\"]\n[policy]\nimage_repositories = [\"registry.example/*\"]\n";
-        let idp = host(IDP, 1, &idp_toml);
+        let cluster = cluster();
+        let idp = host(IDP, 1, &idp_toml).reaching(&cluster);
         let omni = host(OMNI, 2, omni_toml);
         for service in ["tailscale", "omni", "provider"] {
             publish(&omni, &format!("registry.example/{service}:v1"));
@@ -94,6 +100,7 @@ impl Site {
             idp,
             omni,
             desk,
+            cluster,
             directory,
         }
     }
