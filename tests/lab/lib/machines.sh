@@ -98,7 +98,8 @@ systemctl daemon-reload
 systemctl enable --now tailscaled
 SCRIPT
     chmod 0755 "$directory" "$directory/DEBIAN/postinst"
-    dpkg-deb --root-owner-group --build -Zgzip "$directory" "$1"
+    # The same programs make the same package, whose sum the deployment has.
+    SOURCE_DATE_EPOCH=0 dpkg-deb --root-owner-group --build -Zgzip "$directory" "$1"
     chmod 0644 "$1"
     rm -r "$directory"
 }
