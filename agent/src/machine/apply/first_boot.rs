@@ -1,7 +1,7 @@
 //! What a machine is told at its first boot: a NoCloud ISO of this host's own making, because only this host has the
 //! secrets that stand in it.
 
-use omni_scale_proto::enrollment::SECRET_LENGTH;
+use omni_scale_proto::enrollment::{EnrollmentSecret, SECRET_LENGTH};
 use omni_scale_proto::id::{SecretName, Sha256};
 use omni_scale_proto::machine::CheckedMachine;
 use omni_scale_proto::v1::FailureClass;
@@ -104,7 +104,7 @@ fn make(checked: &CheckedMachine, secrets: &Arc<Secrets>) -> Result<Zeroizing<Ve
         .map_err(|error| Failure::from_error(FailureClass::Permanent, &error))
 }
 
-/// Written as people type it: base32 without padding, lower-case.
+/// Made here, and told to nobody but the machine and whoever enrols it.
 fn ensure_secret(name: &str, secrets: &Arc<Secrets>) -> Result<(), Failure> {
     let name: SecretName = name
         .parse()
@@ -114,8 +114,8 @@ fn ensure_secret(name: &str, secrets: &Arc<Secrets>) -> Result<(), Failure> {
     }
     let mut random = Zeroizing::new([0; SECRET_LENGTH]);
     rand::rngs::OsRng.fill_bytes(random.as_mut());
-    let mut text = data_encoding::BASE32_NOPAD.encode(random.as_ref());
-    text.make_ascii_lowercase();
-    secrets.put(&name, &SecretValue::new(text.into_bytes()))?;
+    let text = EnrollmentSecret::new(*random).reveal();
+    let value = SecretValue::new(text.as_bytes().to_vec());
+    secrets.put(&name, &value)?;
     Ok(())
 }
