@@ -50,6 +50,14 @@ async fn one_apply_makes_the_host_enrols_it_and_does_the_rest() {
         "wave 5",
         "step 7.3 on idp-host: machine/control-plane-3",
     ]);
+    let waited = [
+        "waiting for its agent at omni-host.tail.test",
+        "enrolling its agent",
+        "removing what it was first booted with",
+    ];
+    for words in waited {
+        assert!(desk.printed().contains(words), "{}", desk.printed());
+    }
     assert!(first_boot_is_over(&desk));
     {
         let mut world = desk.hosts().world();

@@ -1,6 +1,7 @@
 //! The model's `MachineService`, over a world.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use omni_scale_proto::operation::Operation;
@@ -23,6 +24,10 @@ type Messages<T> = BoxStream<'static, Result<T, Status>>;
 
 /// The secret of every machine's enrolment.
 const SECRET: [u8; 20] = [9; 20];
+/// Until the agent serves.
+const BOOT: Duration = Duration::from_secs(90);
+/// Until it knows the secret.
+const SETUP: Duration = Duration::from_secs(20);
 
 fn invalid(error: impl std::fmt::Display) -> Status {
     Status::invalid_argument(error.to_string())
@@ -65,7 +70,8 @@ impl TestAgent {
             .map_err(refusal)
     }
 
-    /// The machine of a host has booted: its agent waits for its enrolment.
+    /// The machine of a host boots: after a while its agent serves, and is told of its secret a
+    /// little later.
     fn boot(&self, name: &str) {
         let siblings = self.state().siblings.clone();
         let network = self.state().network.clone();
@@ -73,13 +79,17 @@ impl TestAgent {
         let (Some((network, _)), Ok(host)) = (network, parsed) else {
             return;
         };
-        let Some(agent) = siblings.get(&host) else {
+        let Some(agent) = siblings.get(&host).cloned() else {
             return;
         };
-        let identity = ServerIdentity::self_made();
-        let secret = EnrollmentSecret::new(SECRET);
-        agent.state().enrollment = Some((secret, identity.certificate_der.clone()));
-        serve_in_memory(&network, &host, agent.clone(), &identity);
+        tokio::spawn(async move {
+            tokio::time::sleep(BOOT).await;
+            let identity = ServerIdentity::self_made();
+            serve_in_memory(&network, &host, agent.clone(), &identity);
+            tokio::time::sleep(SETUP).await;
+            let secret = EnrollmentSecret::new(SECRET);
+            agent.state().enrollment = Some((secret, identity.certificate_der));
+        });
     }
 }
 
