@@ -12,6 +12,7 @@ use crate::journal::{
     read,
 };
 use crate::output::{Stop, date};
+use crate::rollout::Phase;
 
 /// The journals of one deployment.
 pub(super) struct Journals {
@@ -62,6 +63,17 @@ impl Journals {
         Ok(stories
             .filter(|story| !story.state.phase().is_end())
             .collect())
+    }
+
+    /// Whether the newest rollout made hosts to its end: what was to follow was never begun.
+    pub(super) fn rest_was_never_begun(&self) -> anyhow::Result<bool> {
+        let rollouts =
+            list(self.files.as_ref(), self.deployment).context("could not look at the journals")?;
+        let Some((newest, _)) = rollouts.last() else {
+            return Ok(false);
+        };
+        let story = read(self.files.as_ref(), self.deployment, *newest)?;
+        Ok(*story.state.phase() == Phase::Finished && story.header.plan.makes_hosts())
     }
 
     /// The rollout that is meant: the named one, or the only one that has not ended.

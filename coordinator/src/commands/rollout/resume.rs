@@ -31,6 +31,10 @@ pub(in crate::commands) async fn run(
         authority: arguments.authority,
     };
     let Some(story) = session.journals.find(arguments.rollout.as_deref())? else {
+        if session.journals.rest_was_never_begun()? {
+            drop(lock);
+            return rest(context, &session, &wishes).await;
+        }
         context
             .output
             .say("no rollout stands still: there is nothing to go on with");

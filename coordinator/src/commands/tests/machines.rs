@@ -149,6 +149,22 @@ async fn a_host_that_could_not_be_made_is_made_by_resume_and_the_rest_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_follows_hosts_that_were_made_is_begun_by_resume_when_it_never_was() {
+    let desk = Desk::with_machines().await;
+    // As after a kill between the two rollouts: the file holds the first of them.
+    desk.run("plan -o hosts.plan").await.done();
+    desk.run("apply hosts.plan --yes").await.done();
+    assert!(first_boot_is_over(&desk));
+    assert!(!desk.hosts().world().host(OMNI).stack.runs("omni"));
+    desk.run("resume --yes").await.done();
+    assert!(desk.hosts().world().host(OMNI).stack.runs("omni"));
+    desk.run("resume --yes")
+        .await
+        .done()
+        .complains(&["nothing to go on with"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn machines_are_listed_stopped_and_deleted_by_their_typed_name() {
     let mut desk = Desk::with_machines().await;
     desk.run("apply --yes").await.done();
