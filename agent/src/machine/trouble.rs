@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use omni_scale_proto::v1::FailureClass;
-use omni_scale_proxmox::{Class, Complaint, ConnectError, Error, TrustError, WaitError};
+use omni_scale_proxmox::{
+    Class, Complaint, ConnectError, Error, TaskFailure, TrustError, WaitError,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::error::chain;
@@ -52,12 +54,10 @@ impl Trouble {
 
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
-        // A machine that is elsewhere by now is looked for again.
-        let gone = matches!(
-            error.complaint(),
-            Some(Complaint::DoesNotExist | Complaint::Running | Complaint::NotRunning)
-        );
-        let class = if gone {
+        // A machine that is elsewhere by now is looked for again; a storage that is not there stays so.
+        let about_a_machine = error.asked().path.contains("/qemu/");
+        let moved = about_a_machine && error.complaint().is_some_and(may_have_moved);
+        let class = if moved {
             Class::Transient
         } else {
             error.class()
@@ -68,13 +68,11 @@ impl From<Error> for Trouble {
 
 impl From<WaitError> for Trouble {
     fn from(error: WaitError) -> Self {
+        let moved = |failed: &TaskFailure| {
+            failed.upid.kind() != "qmcreate" && may_have_moved(&failed.complaint)
+        };
         let class = match &error {
-            WaitError::Failed(failed) => match failed.complaint {
-                Complaint::DoesNotExist | Complaint::Running | Complaint::NotRunning => {
-                    Class::Transient
-                }
-                _ => error.class(),
-            },
+            WaitError::Failed(failed) if moved(failed) => Class::Transient,
             _ => error.class(),
         };
         let message = chain(&error);
@@ -84,6 +82,14 @@ impl From<WaitError> for Trouble {
             .with_evidence(lines.map(str::to_owned).collect());
         Self::of(class, failure)
     }
+}
+
+/// What is said of a machine that was moved, started or stopped since it was looked at.
+fn may_have_moved(complaint: &Complaint) -> bool {
+    matches!(
+        complaint,
+        Complaint::DoesNotExist | Complaint::Running | Complaint::NotRunning
+    )
 }
 
 impl From<FileError> for Trouble {

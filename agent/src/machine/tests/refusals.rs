@@ -134,3 +134,24 @@ async fn an_identity_of_another_deployment_is_refused() {
     assert!(failure.message.contains("already"), "{failure}");
     assert_eq!(rig.simulator.cluster().vms.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_storage_that_is_not_there_is_told_at_once() {
+    let rig = Rig::new();
+    let began = tokio::time::Instant::now();
+    let changes: [fn(&mut omni_scale_proto::v1::Machine); 2] = [
+        |machine| "none".clone_into(&mut machine.iso_storage),
+        |machine| "none".clone_into(&mut machine.disks[0].storage),
+    ];
+    for change in changes {
+        let mut machine = host("idp", 0);
+        change(&mut machine);
+        let failure = rig.apply(&machine).await.unwrap_err();
+        assert!(
+            failure.message.contains("'none' does not exist"),
+            "{failure}"
+        );
+    }
+    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+    assert!(rig.simulator.cluster().vms.is_empty());
+}
