@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use omni_scale_proto::id::HostName;
+use omni_scale_proto::id::{HostName, ServiceName};
 use omni_scale_proto::v1::{self, check::Kind, vantage::Place};
 
 use super::Context;
@@ -32,7 +32,7 @@ pub(super) fn gate(context: &Context<'_>, wave: Wave) -> Vec<GateCheck> {
         Wave::Client => secrets(context.desired, context.observed, &[Wave::Client], wave),
         Wave::Sidecar => sidecar(context),
         Wave::Omni => vec![omni(context)],
-        Wave::Provider => provider(context).into_iter().collect(),
+        Wave::Provider => provider(context),
     }
 }
 
@@ -225,20 +225,40 @@ fn omni(context: &Context<'_>) -> GateCheck {
     )
 }
 
-fn provider(context: &Context<'_>) -> Option<GateCheck> {
+/// The provider runs, and Omni still does: what shares a namespace falls with it.
+fn provider(context: &Context<'_>) -> Vec<GateCheck> {
     let wanted = &context.desired.stack;
-    let provider = wanted.provider.as_ref()?;
-    Some(check(
-        Wave::Provider,
-        &wanted.host,
-        "running",
-        format!("`{provider}` runs on the live namespace for {PROVIDER_HOLD_SECONDS} s"),
-        PROVIDER_WAIT_SECONDS,
-        Kind::Service(v1::ServiceCheck {
-            stack: context.stack.name().to_string(),
-            service: provider.to_string(),
-            healthy: false,
-            hold_seconds: PROVIDER_HOLD_SECONDS,
-        }),
-    ))
+    let Some(provider) = &wanted.provider else {
+        return Vec::new();
+    };
+    let runs = |name: &str, service: &ServiceName, title: String, hold_seconds| {
+        check(
+            Wave::Provider,
+            &wanted.host,
+            name,
+            title,
+            PROVIDER_WAIT_SECONDS,
+            Kind::Service(v1::ServiceCheck {
+                stack: context.stack.name().to_string(),
+                service: service.to_string(),
+                healthy: false,
+                hold_seconds,
+            }),
+        )
+    };
+    let omni = &wanted.omni;
+    vec![
+        runs(
+            "running",
+            provider,
+            format!("`{provider}` runs on the live namespace for {PROVIDER_HOLD_SECONDS} s"),
+            PROVIDER_HOLD_SECONDS,
+        ),
+        runs(
+            "omni-running",
+            omni,
+            format!("`{omni}` is still on the live namespace"),
+            0,
+        ),
+    ]
 }
