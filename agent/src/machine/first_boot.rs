@@ -93,7 +93,7 @@ impl Work<'_> {
             return Ok(());
         };
         let machines = self.machines.clone();
-        let voided = tokio::task::spawn_blocking(move || machines.void_secret(&name)).await;
+        let voided = super::aside::aside(move || machines.void_secret(&name)).await;
         let voided =
             voided.unwrap_or_else(|error| Err(Failure::from_error(FailureClass::Bug, &error)));
         voided.map_err(Trouble::Final)

@@ -93,7 +93,7 @@ impl Machines {
             return Ok(Trust::Pins(pins.map_err(invalid)?));
         }
         let (roots, extra) = (self.inner.roots.clone(), asked.roots_pem.clone());
-        match tokio::task::spawn_blocking(move || roots.with(&extra)).await {
+        match super::aside::aside(move || roots.with(&extra)).await {
             Ok(Ok(pem)) => Ok(Trust::Authority(pem)),
             Ok(Err(error)) => Err(Failure::from_error(FailureClass::Permanent, &error)),
             Err(error) => Err(Failure::from_error(FailureClass::Bug, &error)),

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use omni_scale_proto::id::{DeploymentId, MachineName};
 use omni_scale_proto::v1;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 
+use super::aside::aside;
 use super::hypervisors::SharedHypervisors;
 use super::lanes::Lanes;
 use super::record::{MachineRecord, Records};
@@ -91,7 +91,7 @@ impl Machines {
         change: impl FnOnce(&mut MachineRecord) + Send + 'static,
     ) -> Result<(), Trouble> {
         let (records, name) = (self.inner.records.clone(), name.clone());
-        match spawn_blocking(move || records.update(deployment, &name, change)).await {
+        match aside(move || records.update(deployment, &name, change)).await {
             Ok(kept) => Ok(kept?),
             Err(error) => Err(Trouble::Final(Failure::from_error(
                 v1::FailureClass::Bug,

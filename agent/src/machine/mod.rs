@@ -8,6 +8,7 @@
 //! disk before its first request; a lost reply is looked at, never repeated blindly.
 
 mod apply;
+mod aside;
 mod check;
 mod control;
 mod delete;

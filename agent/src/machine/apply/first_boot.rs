@@ -71,7 +71,7 @@ impl Making<'_> {
     async fn first_boot(&self) -> Result<Zeroizing<Vec<u8>>, Trouble> {
         let machine = self.machine.clone();
         let secrets = self.work.machines.inner.secrets.clone();
-        let made = tokio::task::spawn_blocking(move || make(&machine, &secrets)).await;
+        let made = crate::machine::aside::aside(move || make(&machine, &secrets)).await;
         let failed =
             made.unwrap_or_else(|error| Err(Failure::from_error(FailureClass::Bug, &error)));
         failed.map_err(Trouble::Final)
