@@ -82,6 +82,27 @@ impl Lab {
         run(program(&self.shell).arg(host).args(command), input)
     }
 
+    /// What the hosts say of themselves before anything is put right.
+    fn show(&self) {
+        for (host, script) in [
+            (
+                "idp",
+                "systemctl --no-pager --lines 20 status tsidp omni-scale-agent",
+            ),
+            (
+                "omni",
+                "docker ps -a; \
+                 docker ps -aq --filter label=com.docker.compose.project=omni | while read -r id; do \
+                   docker inspect -f '{{.Name}} {{.HostConfig.NetworkMode}} {{json .State}}' $id; \
+                   docker logs --tail 12 $id; done; \
+                 journalctl --no-pager -n 60 -u omni-scale-agent -u docker",
+            ),
+        ] {
+            let ran = self.script(host, script);
+            say(&format!("{host} says: {ran}"));
+        }
+    }
+
     /// What cannot hurt: everything that a test may have stopped is started, and the deployment
     /// rolled out.
     fn restore(&self) {
@@ -106,6 +127,7 @@ impl Drop for Lab {
         let test = thread.name().unwrap_or("a test");
         say(&format!("{test}: {seconds:.1} s"));
         if thread::panicking() {
+            self.show();
             self.restore();
         }
     }
