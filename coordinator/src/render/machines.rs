@@ -10,10 +10,11 @@ use super::{
 use crate::deployment::{
     Deployment, MachineGroup, MachineKind, NodeName, Proxmox, ProxmoxTrust, machine_names,
 };
-use crate::plan::{DesiredGroup, DesiredMachines, Purpose};
+use crate::plan::{DesiredGroup, DesiredMachines, DesiredStack, Purpose};
 
-/// All of them, and the cluster. `None`: the deployment has no cluster.
-pub fn render(deployment: &Deployment) -> Option<DesiredMachines> {
+/// All of them, and the cluster. `None`: the deployment has no cluster. The machine that becomes
+/// the host of Omni is told to allow the images of `stack`.
+pub(super) fn render(deployment: &Deployment, stack: &DesiredStack) -> Option<DesiredMachines> {
     let proxmox = deployment.proxmox.as_ref()?;
     Some(DesiredMachines {
         host: proxmox.host.clone(),
@@ -27,7 +28,7 @@ pub fn render(deployment: &Deployment) -> Option<DesiredMachines> {
         groups: deployment
             .machines
             .iter()
-            .filter_map(|(name, members)| group(deployment, proxmox, name, members))
+            .filter_map(|(name, members)| group(deployment, stack, proxmox, name, members))
             .collect(),
     })
 }
@@ -56,6 +57,7 @@ const fn vmids(proxmox: &Proxmox) -> v1::VmidRange {
 /// A group. The deployment was checked: the name of a host's group is the name of a host.
 fn group(
     deployment: &Deployment,
+    stack: &DesiredStack,
     proxmox: &Proxmox,
     name: &NodeName,
     members: &MachineGroup,
@@ -66,7 +68,7 @@ fn group(
             let host = name.as_str().parse().ok()?;
             machine.set_kind(v1::MachineKind::Host);
             machine.set_firmware(v1::Firmware::Seabios);
-            machine.user_data = Some(host_user_data(deployment, &host, host_machine));
+            machine.user_data = Some(host_user_data(deployment, stack, &host, host_machine));
             machine.network_configuration = host_network_configuration(proxmox, host_machine);
             machine.enrollment_secret = enrollment_secret(&host).to_string();
             Purpose::Host(host)

@@ -25,19 +25,15 @@ pub use eject::{Ejected, eject};
 pub use machine::{
     enrollment_secret, host_network_configuration, host_user_data, talos_network_configuration,
 };
-pub use machines::render as machines;
 pub use stack::STACK_NAME;
 
 use crate::deployment::{Deployment, Files, OmniStack};
 use crate::document::Problems;
-use crate::plan::{Desired, DesiredHost, DesiredStack};
+use crate::plan::{Desired, DesiredHost, DesiredMachines, DesiredStack};
 
 /// Everything that `deployment` wants. Fails only on a user's Compose file.
 pub fn render(files: &dyn Files, deployment: &Deployment) -> Result<Desired, Problems> {
-    let stack = match &deployment.omni.stack {
-        OmniStack::BuiltIn(built_in) => stack::built_in(deployment, built_in),
-        OmniStack::Compose(compose) => stack::from_compose(files, deployment, compose)?,
-    };
+    let stack = stack(files, deployment)?;
     Ok(Desired {
         deployment: deployment.id,
         hosts: deployment
@@ -53,10 +49,28 @@ pub fn render(files: &dyn Files, deployment: &Deployment) -> Result<Desired, Pro
             .collect(),
         identity: identity::render(deployment),
         secrets: secrets::needed(deployment, &stack),
+        machines: machines::render(deployment, &stack)
+            .filter(|machines| !machines.groups.is_empty()),
         stack,
-        machines: machines(deployment).filter(|machines| !machines.groups.is_empty()),
         extra_roots_pem: deployment.tailnet.extra_roots_pem.clone(),
     })
+}
+
+/// The machines that `deployment` wants, and their cluster, even when it wants none of them.
+/// `None`: it has no cluster. Fails only on a user's Compose file.
+pub fn machines(
+    files: &dyn Files,
+    deployment: &Deployment,
+) -> Result<Option<DesiredMachines>, Problems> {
+    let stack = stack(files, deployment)?;
+    Ok(machines::render(deployment, &stack))
+}
+
+fn stack(files: &dyn Files, deployment: &Deployment) -> Result<DesiredStack, Problems> {
+    match &deployment.omni.stack {
+        OmniStack::BuiltIn(built_in) => Ok(stack::built_in(deployment, built_in)),
+        OmniStack::Compose(compose) => stack::from_compose(files, deployment, compose),
+    }
 }
 
 /// The issuer that Omni shall trust.

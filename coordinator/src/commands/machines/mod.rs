@@ -18,7 +18,7 @@ use super::Context;
 use super::single::Single;
 use crate::agents::Agents as _;
 use crate::agents::grpc::GrpcAgents;
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, Disk};
 use crate::document::nearest;
 use crate::exit::Exit;
 use crate::output::Stop;
@@ -37,7 +37,7 @@ struct Cluster {
 impl Cluster {
     fn of(context: &Context) -> anyhow::Result<Self> {
         let deployment = context.deployment()?;
-        let Some(wanted) = render::machines(&deployment) else {
+        let Some(wanted) = render::machines(&Disk, &deployment)? else {
             let stop = Stop::new(Exit::Usage, "the deployment has no `proxmox`");
             let hint = "machines are made where `proxmox` says; see docs/deployment.md";
             return Err(stop.hint(hint).into());

@@ -10,8 +10,9 @@ use omni_scale_proto::id::HostName;
 use omni_scale_proto::role::HostRole;
 
 use super::user_data::{AUTH_KEY, DIRECTORY, ENROLLMENT_SECRET};
-use crate::deployment::{Deployment, HostMachine, Identity, OmniStack};
+use crate::deployment::{Deployment, HostMachine, Identity};
 use crate::image::ImageReference;
+use crate::plan::DesiredStack;
 
 /// Images that `omni-scale-agent setup` allows by itself.
 const USUAL_REPOSITORIES: [&str; 4] = [
@@ -61,7 +62,12 @@ echo 'omni-scale: done; this host waits to be enrolled'
 "#;
 
 /// The whole script.
-pub(super) fn script(deployment: &Deployment, host: &HostName, machine: &HostMachine) -> String {
+pub(super) fn script(
+    deployment: &Deployment,
+    stack: &DesiredStack,
+    host: &HostName,
+    machine: &HostMachine,
+) -> String {
     let mut script = BEGINNING.to_owned();
     let _ = write!(
         script,
@@ -73,7 +79,7 @@ pub(super) fn script(deployment: &Deployment, host: &HostName, machine: &HostMac
     }
     packages(&mut script, machine);
     tailnet(&mut script, deployment, host);
-    agent(&mut script, deployment, host);
+    agent(&mut script, deployment, stack, host);
     script.push_str(END);
     script
 }
@@ -135,7 +141,7 @@ fn node_name<'a>(deployment: &'a Deployment, host: &'a HostName) -> &'a str {
         .map_or(dns_name, |(label, _)| label)
 }
 
-fn agent(script: &mut String, deployment: &Deployment, host: &HostName) {
+fn agent(script: &mut String, deployment: &Deployment, stack: &DesiredStack, host: &HostName) {
     let roles = deployment
         .hosts
         .get(host)
@@ -150,7 +156,7 @@ fn agent(script: &mut String, deployment: &Deployment, host: &HostName) {
         tsidp_policy(script, deployment);
     }
     if roles.contains(&HostRole::Omni) {
-        omni_policy(script, deployment);
+        omni_policy(script, stack);
     }
     script.push('\n');
     step(script, "opening the enrolment");
@@ -175,18 +181,16 @@ fn tsidp_policy(script: &mut String, deployment: &Deployment) {
     }
 }
 
-/// The images of the built-in stack. What a Compose file of the user's needs beyond it is
-/// for root to allow.
-fn omni_policy(script: &mut String, deployment: &Deployment) {
-    let OmniStack::BuiltIn(stack) = &deployment.omni.stack else {
-        return;
-    };
-    let images = [&stack.image, &stack.sidecar.image].into_iter();
-    let images = images.chain(stack.provider.iter().map(|provider| &provider.image));
-    let repositories: BTreeSet<&str> = images.map(ImageReference::repository).collect();
-    for repository in repositories {
+/// The images of the stack, built-in or the user's. What else a Compose file of the user's
+/// needs, as bind mounts and devices, is for root to allow.
+fn omni_policy(script: &mut String, stack: &DesiredStack) {
+    let images = stack.stack.services.iter();
+    let images = images.filter_map(|service| service.image.parse::<ImageReference>().ok());
+    let repositories: BTreeSet<String> =
+        images.map(|image| image.repository().to_owned()).collect();
+    for repository in &repositories {
         let usual = USUAL_REPOSITORIES.iter().any(|usual| {
-            *usual == repository || usual.strip_prefix("docker.io/") == Some(repository)
+            *usual == repository || usual.strip_prefix("docker.io/") == Some(repository.as_str())
         });
         if !usual {
             let _ = write!(script, " --allow-image-repository {}", quoted(repository));

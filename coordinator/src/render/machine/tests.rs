@@ -7,8 +7,10 @@ use omni_scale_proto::v1::{SecretEncoding, Text, segment::Part};
 
 use super::*;
 use crate::deployment::{Deployment, HostMachine, MachineKind, read};
+use crate::plan::DesiredStack;
 
 const FULL: &str = include_str!("../../deployment/fixtures/full.yaml");
+const COMPOSE: &str = include_str!("../../deployment/fixtures/compose.yaml");
 const MACHINES: &str = include_str!("../../deployment/fixtures/machines.yaml");
 
 fn deployment(text: &str) -> Deployment {
@@ -52,13 +54,24 @@ fn shown(text: &Text) -> String {
         .collect()
 }
 
+/// The stack; a Compose file of the user's has an image from elsewhere.
+fn stack(deployment: &Deployment) -> DesiredStack {
+    let compose = "name: own\nservices:\n  tailscale: {image: tailscale/tailscale:v1}\n  \
+        omni: {image: registry.lab/omni:v1, network_mode: service:tailscale}\n  \
+        provider: {image: alpine, profiles: [provider]}\n";
+    let files = BTreeMap::from([("stack/compose.yaml", compose), ("stack/omni.env", "")]);
+    crate::render::stack(&files, deployment).unwrap_or_else(|error| panic!("{error}"))
+}
+
 fn user_data(deployment: &Deployment, name: &str) -> String {
     let host = name.parse().expect("a host's name");
-    shown(&host_user_data(
+    let text = host_user_data(
         deployment,
+        &stack(deployment),
         &host,
         machine(deployment, name),
-    ))
+    );
+    shown(&text)
 }
 
 #[test]
@@ -110,6 +123,17 @@ fn what_the_agent_allows_by_itself_is_not_asked_for() {
         omni.contains(" --allow-image-repository 'registry.lab:5000/tailscale'\n"),
         "{omni}"
     );
+    let full = self::full();
+    let own = self::stack(&self::deployment(COMPOSE));
+    let own = shown(&host_user_data(
+        &full,
+        &own,
+        &"omni-host".parse().expect("a host's name"),
+        machine(&full, "omni-host"),
+    ));
+    let allowed =
+        " --allow-image-repository 'alpine' --allow-image-repository 'registry.lab/omni'\n";
+    assert!(own.contains(allowed), "{own}");
     let released = "https://github.com/tailscale/tsidp/releases/download/v1/tsidp";
     let released = elsewhere.replace("http://10.77.0.2:8000/tsidp", released);
     let idp = user_data(&self::deployment(&released), "idp-host");

@@ -9,6 +9,7 @@ use omni_scale_proto::v1::{SecretEncoding, Text};
 use super::super::text::TextBuilder;
 use super::script::script;
 use crate::deployment::{Deployment, HostMachine, PackageRepository};
+use crate::plan::DesiredStack;
 
 /// Where secrets and script lie until the script is done.
 pub(super) const DIRECTORY: &str = "/run/omni-scale-first-boot";
@@ -29,7 +30,12 @@ pub fn enrollment_secret(host: &HostName) -> SecretName {
 }
 
 /// The user-data of the machine that becomes `host`.
-pub fn host_user_data(deployment: &Deployment, host: &HostName, machine: &HostMachine) -> Text {
+pub fn host_user_data(
+    deployment: &Deployment,
+    stack: &DesiredStack,
+    host: &HostName,
+    machine: &HostMachine,
+) -> Text {
     let mut text = TextBuilder::default()
         .literal("#cloud-config\n# Written by omni-scale for one first boot.\n")
         .literal("# Nobody has a password, and nobody but root logs in, by key.\n")
@@ -54,7 +60,7 @@ pub fn host_user_data(deployment: &Deployment, host: &HostName, machine: &HostMa
     text.literal(&format!(
         "  - path: {DIRECTORY}/run\n    permissions: \"0500\"\n    content: |\n"
     ))
-    .literal(&indented(&script(deployment, host, machine)))
+    .literal(&indented(&script(deployment, stack, host, machine)))
     .literal(&format!("runcmd:\n  - [sh, {DIRECTORY}/run]\n"))
     .build()
 }
