@@ -21,6 +21,8 @@ pub struct Paths {
     pub stacks: PathBuf,
     /// What is known of each machine.
     pub machines: PathBuf,
+    /// The cluster that was asked last.
+    pub hypervisor: PathBuf,
     /// What was applied last to the unit, and its environment files.
     pub unit: PathBuf,
     /// The last known address on the tailnet.
@@ -75,6 +77,7 @@ impl Paths {
             identity: state.join("identity"),
             stacks: state.join("stacks"),
             machines: state.join("machines"),
+            hypervisor: state.join("hypervisor.json"),
             unit: state.join("unit"),
             tailnet: state.join("tailnet-address"),
             artifacts: artifacts.to_owned(),

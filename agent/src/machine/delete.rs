@@ -167,7 +167,7 @@ impl Work<'_> {
 
     /// What a machine leaves beside its VM.
     async fn clean_up(&self) -> Result<(), Trouble> {
-        self.void_secret().await?;
+        self.use_up_secrets().await?;
         let nodes = self.client.nodes().await?;
         for node in nodes {
             if node.state == omni_scale_proxmox::NodeState::Online {

@@ -1,9 +1,10 @@
-//! The end of a first boot: the ISO ejected and deleted, the secret in it void. And until then, that secret, for the
-//! operator who enrols the machine.
+//! The end of a first boot: the ISO ejected and deleted, the secrets in it used up. And until then, the one that the
+//! machine enrols with, for the operator who does it.
 
 use omni_scale_proto::id::SecretName;
 use omni_scale_proto::machine::MachineIdentity;
-use omni_scale_proto::v1::FailureClass;
+use omni_scale_proto::v1::segment::Part;
+use omni_scale_proto::v1::{self, FailureClass};
 use omni_scale_proxmox::{
     Cdrom, Complaint, ContentKind, Error, NodeName, StorageId, VmChange, VolumeId, WaitError,
 };
@@ -16,7 +17,7 @@ use super::work::{Request, Work};
 use crate::operation::{Done, Failure, Reporter};
 
 impl Machines {
-    /// Ejects and deletes the machine's own ISO, and voids its secret. Doing so twice is harmless.
+    /// Ejects and deletes the machine's own ISO, and uses its secrets up. Doing so twice is harmless.
     pub async fn finish_first_boot(
         &self,
         request: &Request,
@@ -63,12 +64,12 @@ impl Machines {
         String::from_utf8(value.expose().to_vec()).map_err(|_| refused("it is no text"))
     }
 
-    /// Voids the secret of a machine that needs it no more. Blocks.
-    fn void_secret(&self, name: &str) -> Result<(), Failure> {
-        match name.parse::<SecretName>() {
-            Ok(name) => Ok(self.inner.secrets.consume(&name)?),
-            Err(_) => Ok(()),
+    /// Uses up what a machine needs no more. Blocks.
+    fn use_up(&self, names: &[SecretName]) -> Result<(), Failure> {
+        for name in names {
+            self.inner.secrets.consume(name)?;
         }
+        Ok(())
     }
 }
 
@@ -81,22 +82,19 @@ impl Work<'_> {
                 self.identity
             )));
         }
-        self.void_secret().await?;
+        self.use_up_secrets().await?;
         let found = self.eject().await?;
         self.delete_first_boot(&found.node).await
     }
 
-    /// Voids the machine's enrolment secret.
-    pub(super) async fn void_secret(&self) -> Result<(), Trouble> {
+    /// Uses up the secrets that the machine was first booted with.
+    pub(super) async fn use_up_secrets(&self) -> Result<(), Trouble> {
         let applied = self.record().and_then(|record| record.applied);
-        let Some(name) = applied.map(|applied| applied.enrollment_secret) else {
-            return Ok(());
-        };
+        let names = applied.as_ref().map(one_time_secrets).unwrap_or_default();
         let machines = self.machines.clone();
-        let voided = super::aside::aside(move || machines.void_secret(&name)).await;
-        let voided =
-            voided.unwrap_or_else(|error| Err(Failure::from_error(FailureClass::Bug, &error)));
-        voided.map_err(Trouble::Final)
+        let used = super::aside::aside(move || machines.use_up(&names)).await;
+        let used = used.unwrap_or_else(|error| Err(Failure::from_error(FailureClass::Bug, &error)));
+        used.map_err(Trouble::Final)
     }
 
     /// Takes the ISO out of its drive. The empty drive stays: taking it away from a running VM may wait for its stop.
@@ -159,6 +157,22 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+/// What is good for one first boot: all that a host is told there. What a Talos machine is told serves the next one,
+/// too.
+fn one_time_secrets(applied: &v1::Machine) -> Vec<SecretName> {
+    if applied.kind() != v1::MachineKind::Host {
+        return Vec::new();
+    }
+    let told = applied.user_data.iter().flat_map(|text| &text.segments);
+    let told = told.filter_map(|segment| match &segment.part {
+        Some(Part::Secret(reference)) => Some(&reference.name),
+        Some(Part::Literal(_)) | None => None,
+    });
+    told.chain([&applied.enrollment_secret])
+        .filter_map(|name| name.parse().ok())
+        .collect()
 }
 
 fn is_gone(error: &Error) -> bool {

@@ -1,7 +1,7 @@
 //! The machines of this host's clusters, and what everything that is done with them needs.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use omni_scale_proto::id::{DeploymentId, MachineName};
 use omni_scale_proto::v1;
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::aside::aside;
 use super::hypervisors::SharedHypervisors;
 use super::lanes::Lanes;
+use super::last::LastHypervisor;
 use super::record::{MachineRecord, Records};
 use super::trouble::Trouble;
 use crate::config::{Paths, Policy};
@@ -32,7 +33,7 @@ pub(super) struct Inner {
     pub(super) lanes: Lanes,
     deployment: watch::Receiver<Option<DeploymentId>>,
     /// The cluster that was asked last, for whoever wants to know its health.
-    last: Mutex<Option<v1::Hypervisor>>,
+    pub(super) last: LastHypervisor,
 }
 
 /// What machines need of their host.
@@ -59,7 +60,7 @@ impl Machines {
                 records: Records::open(paths.machines.clone()),
                 lanes: Lanes::default(),
                 deployment: parts.deployment,
-                last: Mutex::default(),
+                last: LastHypervisor::open(paths.hypervisor.clone()),
             }),
         }
     }
@@ -98,28 +99,6 @@ impl Machines {
                 &error,
             ))),
         }
-    }
-
-    /// Remembers who answered.
-    pub(super) fn remember(&self, hypervisor: &v1::Hypervisor) {
-        let mut last = self
-            .inner
-            .last
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if last.as_ref() != Some(hypervisor) {
-            *last = Some(hypervisor.clone());
-        }
-    }
-
-    /// The cluster that answered last. `None`: none did since the agent's start.
-    pub(super) fn last(&self) -> Option<v1::Hypervisor> {
-        let last = self
-            .inner
-            .last
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        last.clone()
     }
 
     /// Whether work that was dropped still holds on to the records.

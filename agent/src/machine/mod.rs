@@ -15,6 +15,7 @@ mod delete;
 mod first_boot;
 mod hypervisors;
 mod lanes;
+mod last;
 mod machines;
 mod observe;
 mod record;

@@ -59,7 +59,7 @@ impl Machines {
         })?;
         let client = self.client(&question.hypervisor).await?;
         let version = client.version().await.map_err(|error| failure(&error))?;
-        self.remember(&question.hypervisor);
+        self.inner.last.set(&question.hypervisor).await;
         check_sight(&client).await.map_err(Trouble::failure)?;
         let known = self.records(deployment);
         let survey = Survey::take(&client, deployment, &known, Scope::All)

@@ -103,7 +103,7 @@ impl MachineHealth {
 impl Machines {
     /// Whether the cluster that was asked last answers. Without one, nobody can say.
     async fn health(&self) -> Health {
-        let Some(hypervisor) = self.last() else {
+        let Some(hypervisor) = self.inner.last.get() else {
             return Health::Unknown;
         };
         let Ok(client) = self.client(&hypervisor).await else {

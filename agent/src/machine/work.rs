@@ -52,7 +52,7 @@ impl<'a> Work<'a> {
         reporter: &'a Reporter,
     ) -> Result<Self, Failure> {
         let client = machines.client(&request.hypervisor).await?;
-        machines.remember(&request.hypervisor);
+        machines.inner.last.set(&request.hypervisor).await;
         Ok(Self {
             machines,
             client,

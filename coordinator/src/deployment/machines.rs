@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use omni_scale_proto::id::HostName;
+use omni_scale_proto::id::{HostName, SecretName};
 
 use super::model::{
     HostMachine, MachineDisk, MachineGroup, MachineImage, MachineKind, MachineNetwork, PackageFile,
@@ -40,6 +40,7 @@ pub(super) fn read(
         }
     }
     check_names(report, node, &groups);
+    check_auth_keys(report, node, &groups);
     Some(groups)
 }
 
@@ -475,5 +476,27 @@ fn check_names(report: &Report, node: &Node, groups: &BTreeMap<NodeName, Machine
                 "rename one of them",
             );
         }
+    }
+}
+
+/// A key is good for one login, and gone when its machine's first boot is over.
+fn check_auth_keys(report: &Report, node: &Node, groups: &BTreeMap<NodeName, MachineGroup>) {
+    let mut owners: BTreeMap<&SecretName, &NodeName> = BTreeMap::new();
+    for (group, members) in groups {
+        let MachineKind::Host(host) = &members.kind else {
+            continue;
+        };
+        let Some(other) = owners.insert(&host.auth_key, group) else {
+            continue;
+        };
+        report.add_with_hint(
+            &node.location,
+            format!(
+                "`{other}` and `{group}` would both log in with the secret `{}`, which is good for \
+                 one machine",
+                host.auth_key
+            ),
+            "give each a secret of its own; with a reusable key they may have the same value",
+        );
     }
 }

@@ -37,7 +37,7 @@ pub use read::read;
 pub use template::{TemplateValues, template};
 pub use values::{
     DnsName, EmailAddress, HttpUrl, HypervisorWord, InvalidValue, Issuer, LanAddress, NodeName,
-    OmniVersion, Size, SubnetAddress,
+    OmniVersion, SearchDomain, Size, SubnetAddress,
 };
 
 use crate::document::Problems;

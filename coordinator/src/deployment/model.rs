@@ -9,7 +9,9 @@ use omni_scale_proto::id::{DeploymentId, HostName, SecretName, ServiceName, Sha2
 use omni_scale_proto::role::HostRole;
 use uuid::Uuid;
 
-use super::values::{DnsName, EmailAddress, HttpUrl, Issuer, LanAddress, NodeName, OmniVersion};
+use super::values::{
+    DnsName, EmailAddress, HttpUrl, Issuer, LanAddress, NodeName, OmniVersion, SearchDomain,
+};
 use crate::image::ImageReference;
 
 /// A deployment, checked.
@@ -57,7 +59,7 @@ pub struct Proxmox {
     /// Name servers of the machines, which know the names of this site. Not empty.
     pub nameservers: Vec<IpAddr>,
     /// Search domain of the machines.
-    pub search: DnsName,
+    pub search: SearchDomain,
 }
 
 /// How the certificate of Proxmox VE is known.

@@ -523,6 +523,11 @@ fn machines_that_cannot_be_meant_are_refused_with_their_place() {
             "does not say what it is",
         ),
         (
+            "search: site.lan",
+            "search: site.lan.",
+            "is not a search domain",
+        ),
+        (
             "token_secret: { secret: proxmox-token }",
             "token_secret: hunter2",
             "must not hold one",
@@ -532,7 +537,37 @@ fn machines_that_cannot_be_meant_are_refused_with_their_place() {
         assert!(problems.contains(told), "{to}: {problems}");
         assert!(problems.contains("deployment.yaml:"), "{problems}");
         assert!(!problems.contains("hunter2"), "{problems}");
+        assert!(!problems.contains("unknown key `machines`"), "{problems}");
     }
+}
+
+#[test]
+fn a_search_domain_may_be_one_label() {
+    let text = with_machines().replacen("search: site.lan", "search: lan", 1);
+    let deployment = read(&machine_files(), Path::new("deployment.yaml"), &text);
+    assert_eq!(
+        deployment.unwrap().proxmox.unwrap().search.to_string(),
+        "lan"
+    );
+}
+
+#[test]
+fn two_machines_do_not_share_a_key_that_is_good_for_one_login() {
+    let full = include_str!("fixtures/full.yaml").replacen(
+        "hosts:\n",
+        "hosts:\n  pve:\n    roles: [proxmox]\n",
+        1,
+    );
+    let text = full + include_str!("fixtures/machines.yaml");
+    assert!(read(&machine_files(), Path::new("deployment.yaml"), &text).is_ok());
+    let text = text.replace("secret: idp-host-auth-key", "secret: omni-host-auth-key");
+    let problems = read(&machine_files(), Path::new("deployment.yaml"), &text).unwrap_err();
+    assert!(
+        problems.to_string().contains(
+            "`idp-host` and `omni-host` would both log in with the secret `omni-host-auth-key`"
+        ),
+        "{problems}"
+    );
 }
 
 #[test]

@@ -61,6 +61,26 @@ impl FromStr for DnsName {
     }
 }
 
+/// What a resolver adds to names without a dot: lower-case labels joined by dots; one is enough.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SearchDomain(String);
+as_text!(SearchDomain);
+
+impl FromStr for SearchDomain {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if text.len() <= 253 && text.split('.').all(is_label) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidValue::new(
+                text,
+                "a search domain: lower-case labels joined by dots, no dot at the end",
+            ))
+        }
+    }
+}
+
 /// The name of a node on the tailnet: one lower-case DNS label.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeName(String);

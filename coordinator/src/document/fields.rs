@@ -1,6 +1,7 @@
 //! Reading a mapping key by key, so that what nobody asked for is noticed.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -163,7 +164,9 @@ impl<'a> Fields<'a> {
     }
 
     fn finish_with(self, ignored: impl Fn(&str) -> bool) {
-        let known = self.known.into_inner();
+        let mut known = self.known.into_inner();
+        let mut seen = BTreeSet::new();
+        known.retain(|key| seen.insert(*key));
         self.report.note_keys(&self.path, &known);
         for entry in self.entries {
             if known.contains(&entry.key.as_str()) || ignored(&entry.key) {

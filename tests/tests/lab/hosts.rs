@@ -5,13 +5,16 @@ use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use super::running::Running;
 
 static TURN: Mutex<()> = Mutex::new(());
+/// The test after which the lab could not be rolled out again. Those that follow would wait for
+/// the bound of every gate, to say the same.
+static BROKEN_BY: OnceLock<String> = OnceLock::new();
 
 /// The lab, for one test at a time. A test that fails leaves a lab that is rolled out again, as far
 /// as that goes.
@@ -33,9 +36,13 @@ pub(crate) struct Ran {
 }
 
 impl Lab {
-    /// Waits for its turn. A test that failed before does not matter: `must` shows what is wrong.
+    /// Waits for its turn. A test that failed before does not matter, unless it has left a lab
+    /// that cannot be rolled out any more.
     pub(crate) fn take() -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(test) = BROKEN_BY.get() {
+            panic!("not run: `{test}` has left the lab broken");
+        }
         Self {
             shell: Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/shell"),
             began: now(),
@@ -91,7 +98,7 @@ impl Lab {
             ),
             (
                 "omni",
-                "docker ps -a; \
+                "df -h /var/lib/docker; free -m; uptime; docker ps -a; \
                  docker ps -aq --filter label=com.docker.compose.project=omni | while read -r id; do \
                    docker inspect -f '{{.Name}} {{.HostConfig.NetworkMode}} {{json .State}}' $id; \
                    docker logs --tail 12 $id; done; \
@@ -105,7 +112,7 @@ impl Lab {
 
     /// What cannot hurt: everything that a test may have stopped is started, and the deployment
     /// rolled out.
-    fn restore(&self) {
+    fn restore(&self, test: &str) {
         for (host, script) in [
             ("idp", "systemctl start dbus omni-scale-agent"),
             (
@@ -116,6 +123,9 @@ impl Lab {
         ] {
             let ran = self.script(host, script);
             say(&format!("restoring {host}: {ran}"));
+            if host == "op" && ran.code != 0 {
+                let _ = BROKEN_BY.set(test.to_owned());
+            }
         }
     }
 }
@@ -128,7 +138,7 @@ impl Drop for Lab {
         say(&format!("{test}: {seconds:.1} s"));
         if thread::panicking() {
             self.show();
-            self.restore();
+            self.restore(test);
         }
     }
 }

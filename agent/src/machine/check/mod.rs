@@ -101,7 +101,7 @@ impl Machines {
         let client = self.client(&hypervisor).await?;
         let failed = |error| Trouble::from(error).failure();
         let version = client.version().await.map_err(failed)?;
-        self.remember(&hypervisor);
+        self.inner.last.set(&hypervisor).await;
         let mut report = Report::default();
         let imports = |machine: &CheckedMachine| machine.image().kind() == MachineImageKind::Disk;
         if version.major_minor().is_some_and(|known| known < (8, 4)) && machines.iter().any(imports)

@@ -3,7 +3,7 @@
 use omni_scale_proto::v1;
 use omni_scale_proxmox_simulator::{Method, Reply, Request, TOKEN};
 
-use super::rig::{Rig, host, request};
+use super::rig::{Rig, auth_key, host, request};
 
 impl Rig {
     /// Whether a storage of `pve1` has the machine's ISO.
@@ -18,12 +18,14 @@ impl Rig {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_iso_is_ejected_and_deleted_and_the_secret_void() {
+async fn the_iso_is_ejected_and_deleted_and_the_secrets_used_up() {
     let mut rig = Rig::new();
     let machine = host("idp", 0);
     rig.apply(&machine).await.unwrap();
     let identity = request(&machine).machine;
     assert!(rig.machines.enrollment_secret(&identity).is_ok());
+    let auth_key = auth_key("idp").parse().unwrap();
+    assert!(rig.secrets.get(&auth_key).is_some());
     assert!(rig.first_boot_data_is_there(&machine).await);
     for _ in 0..2 {
         rig.finish(&machine).await.unwrap();
@@ -31,6 +33,7 @@ async fn the_iso_is_ejected_and_deleted_and_the_secret_void() {
         assert!(!rig.see("idp").await.first_boot_attached);
         let refused = rig.machines.enrollment_secret(&identity).unwrap_err();
         assert!(refused.message.contains("is void"), "{refused}");
+        assert!(rig.secrets.get(&auth_key).is_none());
         rig.restart().await;
     }
     // It stays so when the machine is started again.

@@ -3,7 +3,7 @@
 use omni_scale_proto::v1::FailureClass;
 use omni_scale_proxmox_simulator::Happening;
 
-use super::rig::{IMAGE, Rig, cluster, host, hypervisor, question};
+use super::rig::{IMAGE, Rig, cluster, host, hypervisor, question, talos};
 use crate::operation::Failure;
 
 async fn refused(rig: &Rig) -> Failure {
@@ -87,14 +87,13 @@ async fn a_full_storage_makes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_secret_that_is_missing_is_named_before_anything_is_made() {
     let rig = Rig::new();
-    rig.secrets
-        .consume(&"tailnet-key".parse().unwrap())
-        .unwrap();
-    let failure = refused(&rig).await;
+    rig.secrets.consume(&"omni-join".parse().unwrap()).unwrap();
+    let failure = rig.apply(&talos("worker-1")).await.unwrap_err();
     assert!(
-        failure.message.contains("secret `tailnet-key` is not set"),
+        failure.message.contains("secret `omni-join` is not set"),
         "{failure}"
     );
+    assert!(rig.simulator.cluster().vms.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

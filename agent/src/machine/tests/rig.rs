@@ -106,7 +106,6 @@ impl Rig {
         };
         let (_, token) = TOKEN.split_once('=').unwrap();
         rig.secret("proxmox-token", token);
-        rig.secret("tailnet-key", "tskey-auth-once");
         rig.secret("omni-join", "kind: SideroLinkConfig");
         rig
     }
@@ -145,6 +144,7 @@ impl Rig {
         machine: &v1::Machine,
         seconds: u64,
     ) -> Result<Done, Failure> {
+        self.give_auth_key(machine);
         let apply = Apply {
             deployment: deployment(),
             hypervisor: hypervisor(),
@@ -152,6 +152,16 @@ impl Rig {
             deadline: Instant::now() + Duration::from_secs(seconds),
         };
         self.machines.apply(&apply, &Reporter::default()).await
+    }
+
+    /// As the operator does before a machine is made: a new key for each.
+    fn give_auth_key(&self, machine: &v1::Machine) {
+        let complete = self
+            .record(&machine.name)
+            .is_some_and(|record| record.complete);
+        if machine.kind() == v1::MachineKind::Host && !complete {
+            self.secret(&auth_key(&machine.name), "tskey-auth-once");
+        }
     }
 
     pub(super) async fn delete(&self, machine: &v1::Machine) -> Result<Done, Failure> {
@@ -293,6 +303,11 @@ fn machine(name: &str, incarnation: u32) -> v1::Machine {
     }
 }
 
+/// The secret with the key that a host machine first logs in with.
+pub(super) fn auth_key(name: &str) -> String {
+    format!("{name}-auth-key")
+}
+
 /// A host machine, made from an image.
 pub(super) fn host(name: &str, incarnation: u32) -> v1::Machine {
     v1::Machine {
@@ -306,7 +321,7 @@ pub(super) fn host(name: &str, incarnation: u32) -> v1::Machine {
         }),
         user_data: Some(text(&[
             Ok("#cloud-config\nkey: "),
-            Err("tailnet-key"),
+            Err(&auth_key(name)),
             Ok("\nsecret: "),
             Err(&format!("enrollment-{name}")),
         ])),

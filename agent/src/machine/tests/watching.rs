@@ -86,6 +86,18 @@ async fn whoever_watches_sees_changes_and_what_is_not_known() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_clusters_health_is_known_again_after_a_restart_without_a_question() {
+    let mut rig = Rig::new();
+    rig.observe(&[]).await;
+    rig.restart().await;
+    let source = MachineHealth::new(rig.machines.clone());
+    let mut health = source.watch("proxmox").unwrap();
+    let serving = health.wait_for(|health| *health == Health::Serving);
+    let bound = Duration::from_secs(30);
+    tokio::time::timeout(bound, serving).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_clusters_health_is_asked_for_only_while_somebody_watches() {
     let rig = Rig::new();
     let source = MachineHealth::new(rig.machines.clone());

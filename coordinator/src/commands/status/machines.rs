@@ -100,7 +100,9 @@ fn detail(machine: &v1::MachineObservation) -> String {
     if !machine.lock.is_empty() {
         detail.push(format!("locked: {}", machine.lock));
     }
-    if machine.first_boot_attached {
+    // A Talos machine reads what it was told at every boot.
+    let talos = machine.applied.as_ref().map(v1::Machine::kind) == Some(v1::MachineKind::Talos);
+    if machine.first_boot_attached && !talos {
         detail.push("first boot not finished".to_owned());
     }
     detail.join(", ")
