@@ -6,7 +6,6 @@
 mod compose;
 mod control;
 mod coordinators;
-#[cfg(feature = "from-nothing-tests")]
 mod from_nothing;
 mod hosts;
 mod kills;
