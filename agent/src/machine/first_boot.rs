@@ -84,7 +84,7 @@ impl Work<'_> {
         }
         self.use_up_secrets().await?;
         let found = self.eject().await?;
-        self.delete_first_boot(&found.node).await
+        self.delete_first_boot(&found.node).await.map(drop)
     }
 
     /// Uses up the secrets that the machine was first booted with.
@@ -128,8 +128,9 @@ impl Work<'_> {
         drive.volume.filter(|volume| volume.path() == file)
     }
 
-    /// Deletes the ISO wherever a storage of this node has it.
-    pub(super) async fn delete_first_boot(&self, node: &NodeName) -> Result<(), Trouble> {
+    /// Deletes the ISO wherever a storage of this node has it. Whether one had it.
+    pub(super) async fn delete_first_boot(&self, node: &NodeName) -> Result<bool, Trouble> {
+        let mut had_it = false;
         let kind = ContentKind::Iso;
         let file = format!("iso/{}", first_boot_file(&self.uuid()));
         let storages = self.client.storages(node, Some(&kind)).await?;
@@ -142,6 +143,7 @@ impl Work<'_> {
             let Some(ours) = ours else {
                 continue;
             };
+            had_it = true;
             let _passage = self.enter(node, [name.as_str()]).await?;
             self.stage(format!("deleting `{}`", ours.volume));
             let deleted = match self.client.delete_content(node, &ours.volume).await {
@@ -155,7 +157,7 @@ impl Work<'_> {
                 deleted => deleted?,
             }
         }
-        Ok(())
+        Ok(had_it)
     }
 }
 

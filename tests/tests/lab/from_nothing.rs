@@ -134,7 +134,7 @@ fn cloud_init_is_off_and_no_user_data_is_on_the_disk() {
 }
 
 #[test]
-fn the_secret_of_the_enrolment_is_of_no_use_any_more() {
+fn what_a_machine_was_first_booted_with_is_used_up() {
     let lab = Lab::take();
     for name in MACHINES {
         lab.script(name, "! test -e /var/lib/omni-scale/identity/token.json")
@@ -142,12 +142,16 @@ fn the_secret_of_the_enrolment_is_of_no_use_any_more() {
         let listed = lab
             .on("op", &["omni-scale", "secret", "list", "pve"])
             .must("list the secrets of pve");
-        let enrollment = format!("enrollment-{name}");
-        let line = listed.lines().find(|line| line.contains(&enrollment));
-        assert!(
-            line.is_some_and(|line| line.contains("used up")),
-            "{listed}"
-        );
+        for secret in [
+            format!("enrollment-{name}"),
+            format!("{name}-machine-auth-key"),
+        ] {
+            let line = listed.lines().find(|line| line.contains(&secret));
+            assert!(
+                line.is_some_and(|line| line.contains("used up")),
+                "{secret}: {listed}"
+            );
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use omni_scale_proxmox_simulator::Happening;
 
 use super::rig::{Rig, deployment, host, request};
 use crate::machine::check_typed_name;
+use crate::machine::settings::first_boot_file;
 
 #[tokio::test(start_paused = true)]
 async fn deleting_twice_succeeds_twice_and_the_next_one_is_another() {
@@ -113,5 +114,33 @@ fn only_the_typed_name_deletes() {
         let refused = check_typed_name(&machine, typed).unwrap_err();
         assert_eq!(refused.class, FailureClass::Refused);
         assert_eq!(refused.hint.as_deref(), Some("type `idp`"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_does_not_answer_may_keep_the_iso_and_that_is_told() {
+    for (iso_is_gone, warnings) in [(false, 0), (true, 1)] {
+        let rig = Rig::new();
+        let machine = host("idp", 0);
+        rig.apply(&machine).await.unwrap();
+        if iso_is_gone {
+            rig.finish(&machine).await.unwrap();
+        }
+        let down = Some(u64::MAX);
+        rig.simulator
+            .cluster()
+            .nodes
+            .get_mut("pve2")
+            .unwrap()
+            .down_until = down;
+        let done = rig.delete(&machine).await.unwrap();
+        assert_eq!(done.warnings.len(), warnings, "{:?}", done.warnings);
+        for warning in done.warnings {
+            let command = format!("`pvesm free local:iso/{}`", first_boot_file(&machine.uuid));
+            assert!(
+                warning.contains("node pve2 is not online") && warning.contains(&command),
+                "{warning}"
+            );
+        }
     }
 }

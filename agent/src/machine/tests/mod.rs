@@ -8,4 +8,5 @@ mod pace;
 mod refusals;
 mod rig;
 mod schedules;
+mod trust;
 mod watching;

@@ -51,7 +51,7 @@ pub(super) struct Rig {
     pub(super) machines: Machines,
     pub(super) secrets: Arc<Secrets>,
     pub(super) directory: tempfile::TempDir,
-    deployment: watch::Sender<Option<DeploymentId>>,
+    pub(super) deployment: watch::Sender<Option<DeploymentId>>,
 }
 
 pub(super) fn deployment() -> DeploymentId {

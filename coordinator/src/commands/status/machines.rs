@@ -159,4 +159,28 @@ mod tests {
             assert_eq!(judge(&machine), (state, word), "{machine:?}");
         }
     }
+
+    #[test]
+    fn a_row_says_where_a_machine_is_and_what_it_waits_for() {
+        let made_as = |kind: v1::MachineKind| v1::MachineObservation {
+            node: "pve2".to_owned(),
+            vmid: 5001,
+            addresses: vec!["192.168.1.20".to_owned()],
+            first_boot_attached: true,
+            applied: Some(v1::Machine {
+                kind: kind.into(),
+                ..v1::Machine::default()
+            }),
+            ..machine(MachinePresence::Present, "running", "backup")
+        };
+        assert_eq!(
+            detail(&made_as(v1::MachineKind::Host)),
+            "node pve2, VMID 5001, 192.168.1.20, locked: backup, first boot not finished"
+        );
+        // What a Talos machine was first booted with stays in its drive.
+        assert_eq!(
+            detail(&made_as(v1::MachineKind::Talos)),
+            "node pve2, VMID 5001, 192.168.1.20, locked: backup"
+        );
+    }
 }
