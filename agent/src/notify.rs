@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::time::MissedTickBehavior;
 use tracing::warn;
 
 /// Tells systemd. Says each status only when it differs from the one before.
@@ -45,15 +46,33 @@ impl Notifier {
         send(&[NotifyState::Stopping]);
     }
 
-    /// Pings the watchdog at half its period for ever. Returns at once when there is none.
-    pub async fn keep_alive(&self) {
-        let Some(period) = sd_notify::watchdog_enabled() else {
-            return;
-        };
-        let mut pings = tokio::time::interval(period.max(Duration::from_millis(2)) / 2);
-        loop {
-            pings.tick().await;
-            send(&[NotifyState::Watchdog]);
+    /// Pings the watchdog at half its period for ever, each time only once `answers` has said that
+    /// the agent answers. Returns at once when there is no watchdog.
+    pub async fn keep_alive<Answer>(&self, answers: impl Fn() -> Answer)
+    where
+        Answer: Future<Output = bool>,
+    {
+        if let Some(period) = sd_notify::watchdog_enabled() {
+            keep_alive(period, answers, || send(&[NotifyState::Watchdog])).await;
+        }
+    }
+}
+
+async fn keep_alive<Answer>(period: Duration, answers: impl Fn() -> Answer, ping: impl Fn())
+where
+    Answer: Future<Output = bool>,
+{
+    let mut questions = tokio::time::interval(period.max(Duration::from_millis(2)) / 2);
+    questions.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        questions.tick().await;
+        // An answer that does not come is waited for: systemd ends the wait.
+        if answers().await {
+            ping();
+        } else {
+            warn!(
+                "the agent does not answer its own question; the watchdog is not told that it lives"
+            );
         }
     }
 }
@@ -61,5 +80,39 @@ impl Notifier {
 fn send(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         warn!(%error, "cannot notify systemd");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::{Cell, RefCell};
+
+    use tokio::time::{Instant, timeout};
+
+    const PERIOD: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn the_watchdog_is_pinged_at_half_its_period_and_only_after_an_answer() {
+        let began = Instant::now();
+        let pings = RefCell::new(Vec::new());
+        let questions = Cell::new(0);
+        let answers = || {
+            questions.set(questions.get() + 1);
+            let question = questions.get();
+            async move {
+                match question {
+                    1 | 2 => true,
+                    3 => false,
+                    _ => std::future::pending().await,
+                }
+            }
+        };
+        let alive = keep_alive(PERIOD, answers, || {
+            pings.borrow_mut().push(began.elapsed().as_secs());
+        });
+        let hung = timeout(10 * PERIOD, alive).await;
+        assert!(hung.is_err());
+        assert_eq!((questions.get(), pings.into_inner()), (4, vec![0, 15]));
     }
 }

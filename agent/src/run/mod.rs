@@ -15,6 +15,8 @@ use omni_scale_proto::AGENT_PORT;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 use tracing::{error, info, warn};
 
 use crate::config::{ConfigError, Paths};
@@ -93,6 +95,7 @@ pub async fn run(paths: Paths) -> Result<(), RunError> {
     ));
     let (stop, stopped) = oneshot::channel::<()>();
     let routes = parts.routes();
+    let own_question = HealthClient::new(routes.clone());
     let serving = tokio::spawn(serve(
         routes,
         parts.identities.clone(),
@@ -105,7 +108,15 @@ pub async fn run(paths: Paths) -> Result<(), RunError> {
     notifier.ready();
     let keeping_alive = tokio::spawn({
         let notifier = notifier.clone();
-        async move { notifier.keep_alive().await }
+        // Not over the network, which may be away: through the services, as any caller's.
+        let answers = move || {
+            let mut own_question = own_question.clone();
+            async move {
+                let asked = HealthCheckRequest::default();
+                own_question.check(asked).await.is_ok()
+            }
+        };
+        async move { notifier.keep_alive(answers).await }
     });
     let reporting = tokio::spawn(report::report(
         notifier.clone(),
