@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt as _, chown};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use omni_scale_proto::role::HostRole;
 
 use super::arguments::SetupArguments;
 use super::tell;
-use crate::config::{Allowed, Paths, parse, render};
+use crate::config::{Allowed, DEFAULT, Paths, parse, render};
 use crate::files;
 use crate::unit::systemd::reload_and_restart;
 
@@ -40,7 +41,7 @@ pub(super) async fn setup(
     // The same rules as at the agent's start, before anything is written.
     parse(&text, &paths.configuration)?;
     let place = paths.configuration.display();
-    if paths.configuration.exists() && !arguments.force {
+    if says_something(&paths.configuration)? && !arguments.force {
         bail!("`{place}` is there already\nhint: edit it, or replace it with `--force`");
     }
     write_configuration(paths, &text)?;
@@ -70,6 +71,13 @@ pub(super) async fn setup(
         ))?,
     }
     Ok(())
+}
+
+/// Whether there is a configuration that somebody has written: the one of the package says nothing.
+fn says_something(path: &Path) -> anyhow::Result<bool> {
+    const LARGEST: u64 = 1024 * 1024;
+    let contents = files::read(path, LARGEST)?;
+    Ok(contents.is_some_and(|contents| contents != DEFAULT.as_bytes()))
 }
 
 /// Root's file, which the agent reads through its group.

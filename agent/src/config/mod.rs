@@ -18,7 +18,7 @@ use serde::Deserialize;
 pub use environment::log_directives;
 pub use paths::Paths;
 pub use read::{ConfigError, load, parse};
-pub use template::{Allowed, render};
+pub use template::{Allowed, DEFAULT, render};
 
 /// What root decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,9 +1,13 @@
-//! The `agent.toml` that `setup` writes: commented, and no wider than the roles need.
+//! The `agent.toml` that the package brings, and the one that `setup` writes in its place: commented, and no wider
+//! than the roles need.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use omni_scale_proto::role::HostRole;
+
+/// The `agent.toml` that the package brings: every key in a comment, so that it says nothing.
+pub const DEFAULT: &str = include_str!("default.toml");
 
 /// What root allows beside what the roles need.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -127,7 +131,7 @@ mod tests {
 
     use std::path::Path;
 
-    use crate::config::parse;
+    use crate::config::{Config, parse};
 
     #[test]
     fn what_is_written_is_read_back() {
@@ -158,6 +162,36 @@ mod tests {
             assert_eq!(config.policy.capabilities.contains("NET_ADMIN"), omni);
             assert_eq!(config.policy.hypervisors, allowed.hypervisors);
             assert!(config.policy.bind_roots.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_the_package_brings_says_nothing_and_shows_every_key() {
+        let read = |text: &str| parse(text, Path::new("agent.toml"));
+        assert_eq!(read(DEFAULT).unwrap(), Config::default());
+        let uncommented: String = DEFAULT
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(key) if !key.starts_with(' ') && key.contains(" = ") => format!("{key}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        let shown = read(&uncommented).unwrap();
+        assert_ne!(shown, Config::default());
+        // Each key that the reader knows, told by itself.
+        for table in ["", "[policy]\n", "[sockets]\n"] {
+            let told = read(&format!("{table}unheard_of = 1\n")).unwrap_err();
+            let told = told.to_string();
+            let (_, known) = told.split_once("expected").unwrap();
+            let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+            assert!(known.len() > 1, "{told}");
+            for key in known {
+                let (key, table) = (format!("\n{key} = "), format!("\n[{key}]\n"));
+                assert!(
+                    uncommented.contains(&key) || uncommented.contains(&table),
+                    "{key} is not in default.toml"
+                );
+            }
         }
     }
 
