@@ -12,6 +12,8 @@ need_packages() {
     need_command mmdebstrap mmdebstrap debian-archive-keyring
     need_command iptables iptables
     need_command curl curl ca-certificates
+    need_command apt-ftparchive apt-utils
+    need_command gpg gpg
     need_command jq jq
     need_command pgrep procps
     need_command cc gcc libc6-dev

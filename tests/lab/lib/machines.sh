@@ -67,6 +67,7 @@ fingerprint_whole() {
 fill_in_published() {
     local path
     for path in "$LAB_STATE"/artifacts/*; do
+        [[ -f $path ]] || continue
         fill_in "${path##*/}" "$(fingerprint_whole <"$path")" "$1"
     done
     fill_in fingerprint "$(simulator_fingerprint)" "$1"

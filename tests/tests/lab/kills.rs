@@ -2,7 +2,7 @@
 //! without.
 
 use super::coordinators::{kill_at_line, resume};
-use super::hosts::{Lab, say};
+use super::hosts::{Lab, Ran, say};
 use super::seed::Seed;
 use super::site::{apply, containers, lasting, must_be_rolled_out, stop_everything, variant};
 
@@ -43,25 +43,31 @@ fn a_killed_agent_serves_again_and_touches_nothing() {
     assert_eq!(containers(&lab), before);
 }
 
-/// A rollout that recreates every container, during which something on the Omni host is killed:
-/// as soon as the Engine has told of so many events of our containers.
-fn kill_during_a_rollout(lab: &Lab, deployment: &str, events: u64, kill: &str) {
+/// A rollout that recreates every container, during which a command runs on the Omni host: as soon
+/// as the Engine has told of so many events of our containers.
+pub(crate) fn during_a_rollout(lab: &Lab, deployment: &str, events: u64, command: &str) -> Ran {
     let since = lab.on("omni", &["date", "+%s.%N"]).must("ask for the time");
     let script = format!(
         "docker events --since {} --filter label=com.docker.compose.project=omni \
            --filter event=create --filter event=start --filter event=die --filter event=destroy \
            --format '{{{{.Action}}}} {{{{.Actor.Attributes.name}}}}' | \
-         {{ head -n {events} | tail -n 1; {kill}; }}",
+         {{ head -n {events} | tail -n 1; {command}; }}",
         since.trim()
     );
-    let mut killer = lab.start("omni", &["bash", "-c", &script]);
+    let mut beside = lab.start("omni", &["bash", "-c", &script]);
     let run = format!("omni-scale --deployment {deployment} apply --yes");
     let ran = lab.script("op", &run);
-    let (_, moment) = killer.end(60);
+    let (_, moment) = beside.end(60);
     say(&format!(
-        "`{kill}` after event {events}: {moment}: exit code {}",
+        "`{command}` after event {events}: {moment}: exit code {}",
         ran.code
     ));
+    ran
+}
+
+/// The same with a command that kills something, which may need a `resume`.
+fn kill_during_a_rollout(lab: &Lab, deployment: &str, events: u64, kill: &str) {
+    let ran = during_a_rollout(lab, deployment, events, kill);
     if ran.code != 0 {
         lab.script(
             "op",
@@ -75,7 +81,7 @@ fn kill_during_a_rollout(lab: &Lab, deployment: &str, events: u64, kill: &str) {
 }
 
 /// The sidecar's environment is another one, so all is recreated.
-fn changed(lab: &Lab) -> &'static str {
+pub(crate) fn changed(lab: &Lab) -> &'static str {
     variant(
         lab,
         "changed.yaml",

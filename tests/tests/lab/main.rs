@@ -17,4 +17,5 @@ mod rollout;
 mod running;
 mod seed;
 mod site;
+mod upgrades;
 mod watching;
