@@ -33,6 +33,7 @@ impl<Stream> Connection<Stream> {
     }
 
     /// Ends the connection when `over` is ready, whatever the other end does.
+    #[must_use]
     pub fn until(self, over: impl Future<Output = ()> + Send + 'static) -> Self {
         Self {
             over: Some(over.boxed()),

@@ -122,7 +122,7 @@ impl Gate {
             Ok(Some(peer)) => peer,
             Ok(None) => {
                 return Err(Status::permission_denied(format!(
-                    "{} is no device of this host's tailnet; call from one, by this host's tailnet address",
+                    "{} is no device of this host's tailnet\nhint: call from one, by this host's tailnet address",
                     address.ip()
                 )));
             }
@@ -131,7 +131,7 @@ impl Gate {
         let now = clock::now_milliseconds();
         if peer.expired || peer.key_expiry_milliseconds.is_some_and(|end| end <= now) {
             return Err(Status::permission_denied(format!(
-                "the tailnet key of device {} has expired; log it in anew",
+                "the tailnet key of device {} has expired\nhint: log it in anew",
                 peer.spoken()
             )));
         }
@@ -155,7 +155,7 @@ impl Gate {
 
 fn unknown(reason: &str) -> Status {
     Status::unavailable(format!(
-        "this host cannot tell who is calling, so it does nothing: {reason}; `systemctl status tailscaled` there says more"
+        "this host cannot tell who is calling, so it does nothing: {reason}\nhint: `systemctl status tailscaled` there says more"
     ))
 }
 

@@ -56,15 +56,15 @@ fn missing(policy: &TailnetPolicy, peer: &Peer) -> String {
     let device = peer.spoken();
     match &policy.capability {
         Some(name) if peer.capabilities.contains_key(name) => format!(
-            "the tailnet grants `{name}` to device {device}, but no value of it names a role; write `\"{name}\": \
+            "the tailnet grants `{name}` to device {device}, but no value of it names a role\nhint: write `\"{name}\": \
              [{{\"roles\": [\"operator\"]}}]` in the tailnet's policy file"
         ),
         Some(name) => format!(
-            "the tailnet grants device {device} nothing on this host; write a grant from it to this host with \
+            "the tailnet grants device {device} nothing on this host\nhint: write a grant from it to this host with \
              `\"app\": {{\"{name}\": [{{\"roles\": [\"operator\"]}}]}}` in the tailnet's policy file"
         ),
         None => format!(
-            "agent.toml of this host gives device {device} no role; root names its login or tag in `[tailnet]` there"
+            "agent.toml of this host gives device {device} no role\nhint: root names its login or tag in `[tailnet]` there"
         ),
     }
 }
@@ -80,7 +80,7 @@ pub fn bound(policy: &TailnetPolicy, operator: &OperatorName, peer: &Peer) -> Re
             return Ok(());
         }
         return Err(format!(
-            "the certificate of `{operator}` is bound to other devices than {}; root changes `bind` in `[tailnet]` of \
+            "the certificate of `{operator}` is bound to other devices than {}\nhint: root changes `bind` in `[tailnet]` of \
              this host's agent.toml",
             peer.spoken()
         ));
@@ -91,7 +91,7 @@ pub fn bound(policy: &TailnetPolicy, operator: &OperatorName, peer: &Peer) -> Re
         .find(|(_, holders)| holders.iter().any(is_of));
     match owner {
         Some((owner, _)) => Err(format!(
-            "device {} is bound to operator `{owner}`, and the certificate is of `{operator}`; root changes `bind` in \
+            "device {} is bound to operator `{owner}`, and the certificate is of `{operator}`\nhint: root changes `bind` in \
              `[tailnet]` of this host's agent.toml",
             peer.spoken()
         )),

@@ -18,12 +18,26 @@ pub struct FakeTailnet {
     changed: watch::Sender<()>,
 }
 
+/// What is said of a caller.
+#[derive(Debug)]
+enum Caller {
+    /// Nothing.
+    Unsaid,
+    Device(Peer),
+    NoDevice,
+}
+
+impl From<Option<Peer>> for Caller {
+    fn from(peer: Option<Peer>) -> Self {
+        peer.map_or(Self::NoDevice, Self::Device)
+    }
+}
+
 #[derive(Debug)]
 struct State {
     status: Option<NodeStatus>,
     warnings: Vec<Warning>,
-    /// `None`: tailscaled does not say.
-    peer: Option<Option<Peer>>,
+    peer: Caller,
     /// By address, before `peer`.
     peers: BTreeMap<IpAddr, Option<Peer>>,
     /// How often it was asked for a caller.
@@ -48,7 +62,7 @@ impl FakeTailnet {
                     ..NodeStatus::default()
                 }),
                 warnings: Vec::new(),
-                peer: Some(Some(Self::desk())),
+                peer: Caller::Device(Self::desk()),
                 peers: BTreeMap::new(),
                 asked: 0,
             }),
@@ -86,7 +100,7 @@ impl FakeTailnet {
 
     /// Who calls from now on; `None`: no device of the tailnet.
     pub fn set_peer(&self, peer: Option<Peer>) {
-        self.lock().peer = Some(peer);
+        self.lock().peer = peer.into();
     }
 
     /// Who calls from this address; `None`: no device of the tailnet.
@@ -97,7 +111,7 @@ impl FakeTailnet {
     /// It does not say any more who calls.
     pub fn forget_peers(&self) {
         let mut state = self.lock();
-        state.peer = None;
+        state.peer = Caller::Unsaid;
         state.peers.clear();
     }
 
@@ -125,7 +139,11 @@ impl Tailnet for FakeTailnet {
         state.asked += 1;
         match state.peers.get(&address.ip()) {
             Some(peer) => Ok(peer.clone()),
-            None => state.peer.clone().ok_or_else(silent),
+            None => match &state.peer {
+                Caller::Unsaid => Err(silent()),
+                Caller::Device(peer) => Ok(Some(peer.clone())),
+                Caller::NoDevice => Ok(None),
+            },
         }
     }
 

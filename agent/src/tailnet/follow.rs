@@ -73,19 +73,17 @@ pub async fn follow(
         }
         let trouble = view.trouble().map(|condition| condition.summary.clone());
         if trouble != said {
-            match &trouble {
-                Some(what) => warn!("the tailnet node {what}"),
-                None => info!("the tailnet node is connected"),
+            if let Some(what) = &trouble {
+                warn!("the tailnet node {what}");
+            } else {
+                info!("the tailnet node is connected");
             }
             said = trouble;
         }
-        node.send_if_modified(|known| {
-            let changed = *known != view;
-            if changed {
-                *known = view;
-            }
-            changed
-        });
+        let same = *node.borrow() == view;
+        if !same {
+            node.send_replace(view);
+        }
         let pause = if changes.is_some() {
             PATIENT
         } else {

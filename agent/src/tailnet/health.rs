@@ -47,11 +47,10 @@ impl HealthSource for TailnetHealth {
 
 fn judge(view: &NodeView) -> Health {
     match view.worst() {
-        Some(Severity::Failed) => Health::NotServing,
         Some(Severity::Unknown) => Health::Unknown,
         // What is degraded still carries calls, once it runs.
         Some(Severity::Degraded | Severity::Note) | None if view.runs() => Health::Serving,
-        Some(Severity::Degraded | Severity::Note) | None => Health::NotServing,
+        Some(Severity::Failed | Severity::Degraded | Severity::Note) | None => Health::NotServing,
     }
 }
 

@@ -48,10 +48,9 @@ fn answer(certificate: OperatorCaller, tailnet: TailnetCaller) -> v1::WhoAmIResp
 /// The role that holds, and which half keeps it from being higher.
 fn both(certificate: Role, tailnet: Option<Role>) -> (Role, RoleLimit) {
     match tailnet {
-        None => (certificate, RoleLimit::Certificate),
         Some(tailnet) if tailnet < certificate => (tailnet, RoleLimit::Tailnet),
         Some(tailnet) if tailnet == certificate => (certificate, RoleLimit::Neither),
-        Some(_) => (certificate, RoleLimit::Certificate),
+        Some(_) | None => (certificate, RoleLimit::Certificate),
     }
 }
 

@@ -135,26 +135,9 @@ fn agent_row(view: &HostView) -> Row {
 }
 
 fn tailnet_row(view: &HostView, tailnet: Option<&v1::TailnetStatus>) -> Row {
-    let Some(tailnet) = tailnet else {
-        return lost(view, "tailnet", "the agent does not say");
-    };
-    let (state, word) = match tailnet.state() {
-        v1::TailnetState::Running => (State::Good, "connected"),
-        v1::TailnetState::Starting => (State::Attention, "starting"),
-        v1::TailnetState::NeedsLogin => (State::Bad, "needs login"),
-        v1::TailnetState::NeedsApproval => (State::Bad, "needs approval"),
-        v1::TailnetState::Stopped => (State::Bad, "stopped"),
-        v1::TailnetState::Unknown | v1::TailnetState::Unspecified => (State::Unknown, "unknown"),
-    };
-    let said = [&tailnet.dns_name, &tailnet.ipv4, &tailnet.reason];
-    let detail = said.into_iter().chain(&tailnet.health);
-    let detail: Vec<&str> = detail
-        .map(String::as_str)
-        .filter(|text| !text.is_empty())
-        .collect();
-    Row {
-        detail: detail.join(", "),
-        ..row(view, "tailnet", state, word)
+    match tailnet {
+        Some(tailnet) => super::node::row(view, "tailnet", tailnet),
+        None => lost(view, "tailnet", "the agent does not say"),
     }
 }
 
