@@ -264,14 +264,12 @@ mod tests {
     #[test]
     fn the_examples_are_good() {
         let text = render(&BTreeSet::from([HostRole::Omni]), &Allowed::default());
-        let uncommented: String = text
-            .lines()
-            .map(|line| match line.strip_prefix('#') {
-                Some(example) if example.starts_with(char::is_alphabetic) => example,
-                _ => line,
-            })
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let lines = text.lines().map(|line| match line.strip_prefix('#') {
+            Some(example) if example.starts_with(char::is_alphabetic) => example,
+            _ => line,
+        });
+        let uncommented: Vec<&str> = lines.collect();
+        let uncommented = uncommented.join("\n");
         let policy = parse(&uncommented, Path::new("agent.toml"))
             .unwrap()
             .tailnet;

@@ -10,16 +10,8 @@ use super::view::HostView;
 
 /// The node of a host.
 pub(super) fn row(view: &HostView, target: &str, tailnet: &TailnetStatus) -> Row {
-    let worst = tailnet.conditions.first();
-    let (state, word) = match worst.map(|condition| (condition, condition.severity())) {
-        Some((condition, Severity::Failed)) => (State::Bad, word(condition)),
-        Some((condition, Severity::Unknown | Severity::Unspecified)) => {
-            (State::Unknown, word(condition))
-        }
-        Some((condition, Severity::Degraded)) => (State::Attention, word(condition)),
-        // A note leaves the node as healthy as it is.
-        Some((_, Severity::Note)) | None => by_state(tailnet.state()),
-    };
+    let judged = judge(&tailnet.conditions);
+    let (state, word) = judged.unwrap_or_else(|| by_state(tailnet.state()));
     let mut detail: Vec<String> = [&tailnet.dns_name, &tailnet.ipv4]
         .into_iter()
         .filter(|text| !text.is_empty())
@@ -30,20 +22,36 @@ pub(super) fn row(view: &HostView, target: &str, tailnet: &TailnetStatus) -> Row
         detail.extend(tailnet.health.iter().cloned());
         detail.extend(Some(tailnet.reason.clone()).filter(|reason| !reason.is_empty()));
     }
-    detail.extend(tailnet.conditions.iter().map(said));
+    detail.extend(said(&tailnet.conditions));
     Row {
         detail: detail.join(", "),
         ..plain_row(view, target, state, word)
     }
 }
 
-fn said(condition: &NodeCondition) -> String {
-    let mut said = format!("the node {}", condition.summary);
-    if condition.severity() != Severity::Note && !condition.fix.is_empty() {
-        said.push_str(": ");
-        said.push_str(&condition.fix);
-    }
-    said
+/// How a node is by the worst of its conditions. `None`: it is as its state says.
+pub(super) fn judge(conditions: &[NodeCondition]) -> Option<(State, &'static str)> {
+    let worst = conditions.first()?;
+    let state = match worst.severity() {
+        Severity::Failed => State::Bad,
+        Severity::Unknown | Severity::Unspecified => State::Unknown,
+        Severity::Degraded => State::Attention,
+        // A note leaves the node as healthy as it is.
+        Severity::Note => return None,
+    };
+    Some((state, word(worst)))
+}
+
+/// Each condition, and what to do about it.
+pub(super) fn said(conditions: &[NodeCondition]) -> impl Iterator<Item = String> {
+    conditions.iter().map(|condition| {
+        let mut said = format!("the node {}", condition.summary);
+        if condition.severity() != Severity::Note && !condition.fix.is_empty() {
+            said.push_str(": ");
+            said.push_str(&condition.fix);
+        }
+        said
+    })
 }
 
 const fn by_state(state: TailnetState) -> (State, &'static str) {
