@@ -18,4 +18,5 @@ mod rollout;
 mod running;
 mod seed;
 mod site;
+mod tailnet;
 mod watching;
