@@ -76,7 +76,27 @@ pub struct SetupArguments {
     /// A Proxmox VE cluster that machines may be made on, `https://HOST:PORT`. May be given more than once.
     #[arg(long = "allow-hypervisor", value_name = "URL")]
     pub hypervisors: Vec<String>,
+    /// Let in only devices of the tailnet to which its policy grants this application capability,
+    /// `DOMAIN/cap/omni-scale`, with roles in its values: `[{"roles": ["operator"]}]`.
+    #[arg(long = "tailnet-capability", value_name = "NAME")]
+    pub tailnet_capability: Option<String>,
+    /// Let in devices of this login, with this role at most. May be given more than once.
+    #[arg(long = "tailnet-login", value_name = "LOGIN=ROLE", value_parser = pair)]
+    pub tailnet_logins: Vec<(String, String)>,
+    /// Let in devices with this tag, with this role at most. May be given more than once.
+    #[arg(long = "tailnet-tag", value_name = "TAG=ROLE", value_parser = pair)]
+    pub tailnet_tags: Vec<(String, String)>,
+    /// Take an operator's certificate only from a device of this login, or from the device with this StableID. May be
+    /// given more than once.
+    #[arg(long = "tailnet-bind", value_name = "OPERATOR=LOGIN|ID", value_parser = pair)]
+    pub tailnet_bind: Vec<(String, String)>,
     /// Replace an agent.toml that is there already.
     #[arg(long)]
     pub force: bool,
+}
+
+/// Two words with an equals sign in between; the file's own rules decide about them.
+fn pair(text: &str) -> Result<(String, String), &'static str> {
+    let (one, other) = text.split_once('=').ok_or("there is no `=` in it")?;
+    Ok((one.to_owned(), other.to_owned()))
 }

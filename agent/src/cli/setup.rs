@@ -9,7 +9,7 @@ use omni_scale_proto::role::HostRole;
 
 use super::arguments::SetupArguments;
 use super::tell;
-use crate::config::{Allowed, DEFAULT, Paths, parse, render};
+use crate::config::{Allowed, DEFAULT, Granted, Paths, parse, render};
 use crate::files;
 use crate::unit::systemd::reload_and_restart;
 
@@ -36,6 +36,12 @@ pub(super) async fn setup(
         artifact_sources: arguments.artifact_sources.clone(),
         artifact_sha256: arguments.artifact_sha256.clone(),
         hypervisors: arguments.hypervisors.clone(),
+        tailnet: Granted {
+            capability: arguments.tailnet_capability.clone(),
+            logins: arguments.tailnet_logins.clone(),
+            tags: arguments.tailnet_tags.clone(),
+            bind: arguments.tailnet_bind.clone(),
+        },
     };
     let text = render(roles, &allowed);
     // The same rules as at the agent's start, before anything is written.

@@ -7,6 +7,7 @@
 mod environment;
 mod paths;
 mod read;
+mod tailnet;
 mod template;
 
 use std::collections::BTreeSet;
@@ -18,7 +19,8 @@ use serde::Deserialize;
 pub use environment::log_directives;
 pub use paths::Paths;
 pub use read::{ConfigError, load, parse};
-pub use template::{Allowed, DEFAULT, render};
+pub use tailnet::{Holder, TailnetPolicy};
+pub use template::{Allowed, DEFAULT, Granted, render};
 
 /// What root decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct Config {
     pub roles: BTreeSet<HostRole>,
     /// Limits on what any caller can ask.
     pub policy: Policy,
+    /// Whom the tailnet may send.
+    pub tailnet: TailnetPolicy,
     /// Where the daemons of this host listen.
     pub sockets: Sockets,
 }

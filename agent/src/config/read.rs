@@ -9,6 +9,7 @@ use omni_scale_proto::role::HostRole;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::tailnet::RawTailnet;
 use super::{Config, Policy, Sockets};
 use crate::files::{self, FileError};
 use crate::machine::is_address;
@@ -85,6 +86,8 @@ struct RawConfig {
     #[serde(default)]
     policy: RawPolicy,
     #[serde(default)]
+    tailnet: RawTailnet,
+    #[serde(default)]
     sockets: Sockets,
 }
 
@@ -100,18 +103,33 @@ struct RawPolicy {
     hypervisors: Vec<Spanned<String>>,
 }
 
-struct Fault {
+/// A value that is wrong, and where it stands.
+pub(super) struct Fault {
     span: Range<usize>,
     message: String,
     hint: Option<String>,
 }
 
 impl Fault {
-    fn new(value: &Spanned<String>, message: impl Into<String>) -> Self {
+    pub(super) fn new(value: &Spanned<String>, message: impl Into<String>) -> Self {
         Self {
             span: value.span(),
             message: message.into(),
             hint: None,
+        }
+    }
+
+    /// A word that is none of those that are known.
+    pub(super) fn unknown(what: &str, value: &Spanned<String>, known: &[&str]) -> Self {
+        let quoted: Vec<String> = known.iter().map(|word| format!("`{word}`")).collect();
+        let word = value.get_ref();
+        let message = format!(
+            "unknown {what} `{word}`, expected one of {}",
+            quoted.join(", ")
+        );
+        Self {
+            hint: closest(word, known.iter().copied()).map(did_you_mean),
+            ..Self::new(value, message)
         }
     }
 }
@@ -121,21 +139,13 @@ impl RawConfig {
         let mut config = Config {
             sockets: self.sockets,
             policy: self.policy.check()?,
+            tailnet: self.tailnet.check()?,
             ..Config::default()
         };
         for role in &self.roles {
             let parsed: HostRole = role.get_ref().parse().map_err(|_| {
                 let known = ["tsidp", "omni", "proxmox"];
-                Fault {
-                    hint: closest(role.get_ref(), known).map(did_you_mean),
-                    ..Fault::new(
-                        role,
-                        format!(
-                            "unknown role `{}`, expected one of `tsidp`, `omni`, `proxmox`",
-                            role.get_ref()
-                        ),
-                    )
-                }
+                Fault::unknown("role", role, &known)
             })?;
             config.roles.insert(parsed);
             if config.roles.contains(&HostRole::Tsidp) && config.roles.contains(&HostRole::Omni) {
@@ -328,12 +338,18 @@ mod tests {
             capabilities = ["NET_ADMIN"]
             artifact_sources = ["https://github.com/tailscale/tsidp/releases/"]
             artifact_sha256 = ["e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]
+            [tailnet]
+            capability = "example.com/cap/omni-scale"
+            tags = { "tag:operator" = "operator" }
+            bind = { ada = ["ada@example.net", "nDESKCNTRL"] }
             [sockets]
             docker = "/run/user/1000/docker.sock"
         "#;
         let config = parse(text, Path::new("agent.toml")).unwrap();
         assert!(config.roles.contains(&HostRole::Omni));
         assert_eq!(config.policy.image_repositories.len(), 2);
+        assert!(config.tailnet.grants_roles());
+        assert_eq!(config.tailnet.bind.len(), 1);
         assert_eq!(
             config.sockets.docker,
             Path::new("/run/user/1000/docker.sock")
@@ -403,6 +419,35 @@ mod tests {
             (
                 "[policy]\nhypervisors = [\"http://pve.lan:8006\"]",
                 "write it as in `https://pve.lan:8006`",
+            ),
+            (
+                "[tailnet]\ncapability = \"https://example.com/cap/omni-scale\"",
+                "agent.toml:2:14: `https://example.com/cap/omni-scale` is not an application capability",
+            ),
+            (
+                "[tailnet]\ncapability = \"tailscale.com/cap/x\"",
+                "`tailscale.com/cap/x` is Tailscale's own",
+            ),
+            (
+                "[tailnet.logins]\n\"ada@example.net\" = \"amdin\"",
+                "agent.toml:2:21: unknown role `amdin`, expected one of `viewer`, `operator`, `admin`; did you mean `admin`?",
+            ),
+            (
+                "[tailnet]\ntags = { operator = \"viewer\" }",
+                "agent.toml:2:10: `operator` is not a tag",
+            ),
+            (
+                "[tailnet]\nlogins = { \"\" = \"viewer\" }",
+                "is not a login",
+            ),
+            ("[tailnet]\nbind = { \"A d a\" = [] }", "agent.toml:2:10: "),
+            (
+                "[tailnet]\nbind = { ada = [] }",
+                "agent.toml:2:10: `ada` is bound to nothing",
+            ),
+            (
+                "[tailnet]\nbind = { ada = [\"desk.tail.test\"] }",
+                "agent.toml:2:17: `desk.tail.test` is neither",
             ),
             ("roles = [", "agent.toml:1:"),
         ] {

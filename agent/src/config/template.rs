@@ -1,7 +1,7 @@
 //! The `agent.toml` that the package brings, and the one that `setup` writes in its place: commented, and no wider
 //! than the roles need.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use omni_scale_proto::role::HostRole;
@@ -20,6 +20,21 @@ pub struct Allowed {
     pub artifact_sha256: Vec<String>,
     /// Clusters that machines may be made on.
     pub hypervisors: Vec<String>,
+    /// Which devices of the tailnet may do what.
+    pub tailnet: Granted,
+}
+
+/// Which devices of the tailnet may do what. Nothing: any device, what its certificate allows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Granted {
+    /// The application capability whose values name roles.
+    pub capability: Option<String>,
+    /// `LOGIN=ROLE`, split.
+    pub logins: Vec<(String, String)>,
+    /// `TAG=ROLE`, split.
+    pub tags: Vec<(String, String)>,
+    /// `OPERATOR=HOLDER`, split. An operator may have several.
+    pub bind: Vec<(String, String)>,
 }
 
 /// Images of the built-in stack.
@@ -97,7 +112,65 @@ pub fn render(roles: &BTreeSet<HostRole>, allowed: &Allowed) -> String {
         let _ = writeln!(text, "# {comment}");
         list(&mut text, key, values);
     }
+    tailnet(&mut text, &allowed.tailnet);
     text
+}
+
+/// Without a value, a key stands as an example behind a `#`.
+fn tailnet(text: &mut String, granted: &Granted) {
+    text.push_str(
+        "\n# Which devices of the tailnet may do what. It never widens a certificate: the lower of the two roles holds.\n\
+         # With nothing here, every device of the tailnet may do what its operator's certificate allows.\n\
+         [tailnet]\n\
+         # The application capability whose values name roles; in the tailnet's policy file:\n\
+         #   \"grants\": [{\"src\": [\"group:ops\"], \"dst\": [\"tag:omni-host\"], \"ip\": [\"tcp:7443\"],\n\
+         #     \"app\": {\"example.com/cap/omni-scale\": [{\"roles\": [\"operator\"]}]}}]\n",
+    );
+    let _ = match &granted.capability {
+        Some(capability) => writeln!(text, "capability = {}", quote(capability)),
+        None => writeln!(text, "#capability = \"example.com/cap/omni-scale\""),
+    };
+    text.push_str("# Roles by the login of a device's owner, and by a device's tag.\n");
+    table(
+        text,
+        "logins",
+        &granted.logins,
+        "\"ada@example.net\" = \"operator\"",
+    );
+    table(text, "tags", &granted.tags, "\"tag:operator\" = \"viewer\"");
+    text.push_str(
+        "# Logins or devices (by StableID) that an operator's certificate may come from.\n",
+    );
+    let mut bind: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (operator, holder) in &granted.bind {
+        bind.entry(operator).or_default().push(quote(holder));
+    }
+    let entries: Vec<String> = bind
+        .iter()
+        .map(|(operator, holders)| format!("{} = [{}]", quote(operator), holders.join(", ")))
+        .collect();
+    inline(
+        text,
+        "bind",
+        &entries,
+        "ada = [\"ada@example.net\", \"nABC1CNTRL\"]",
+    );
+}
+
+fn table(text: &mut String, key: &str, roles: &[(String, String)], example: &str) {
+    let entries: Vec<String> = roles
+        .iter()
+        .map(|(name, role)| format!("{} = {}", quote(name), quote(role)))
+        .collect();
+    inline(text, key, &entries, example);
+}
+
+fn inline(text: &mut String, key: &str, entries: &[String], example: &str) {
+    let _ = if entries.is_empty() {
+        writeln!(text, "#{key} = {{ {example} }}")
+    } else {
+        writeln!(text, "{key} = {{ {} }}", entries.join(", "))
+    };
 }
 
 fn list(text: &mut String, key: &str, values: &[&str]) {
@@ -140,6 +213,7 @@ mod tests {
             artifact_sources: vec!["https://artifacts.lab/".to_owned()],
             artifact_sha256: vec!["ab".repeat(32)],
             hypervisors: vec!["https://pve.lab:8006".to_owned()],
+            tailnet: Granted::default(),
         };
         for role in [HostRole::Tsidp, HostRole::Omni, HostRole::Proxmox] {
             let roles = BTreeSet::from([role]);
@@ -179,7 +253,7 @@ mod tests {
         let shown = read(&uncommented).unwrap();
         assert_ne!(shown, Config::default());
         // Each key that the reader knows, told by itself.
-        for table in ["", "[policy]\n", "[sockets]\n"] {
+        for table in ["", "[policy]\n", "[tailnet]\n", "[sockets]\n"] {
             let told = read(&format!("{table}unheard_of = 1\n")).unwrap_err();
             let told = told.to_string();
             let (_, known) = told.split_once("expected").unwrap();
@@ -193,6 +267,48 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_is_granted_is_read_back() {
+        let pair = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+        let allowed = Allowed {
+            tailnet: Granted {
+                capability: Some("example.com/cap/omni-scale".to_owned()),
+                logins: vec![pair("ada@example.net", "admin")],
+                tags: vec![pair("tag:a", "viewer"), pair("tag:b", "operator")],
+                bind: vec![pair("ada", "ada@example.net"), pair("ada", "n1CNTRL")],
+            },
+            ..Allowed::default()
+        };
+        let policy = |allowed| {
+            let text = render(&BTreeSet::from([HostRole::Omni]), allowed);
+            parse(&text, Path::new("agent.toml")).unwrap().tailnet
+        };
+        let written = policy(&allowed);
+        assert_eq!(written.capability, allowed.tailnet.capability);
+        assert_eq!((written.logins.len(), written.tags.len()), (1, 2));
+        assert_eq!(written.bind[&"ada".parse().unwrap()].len(), 2);
+        assert_eq!(
+            policy(&Allowed::default()),
+            crate::config::TailnetPolicy::default()
+        );
+    }
+
+    #[test]
+    fn the_examples_are_good() {
+        let text = render(&BTreeSet::from([HostRole::Omni]), &Allowed::default());
+        let lines = text.lines().map(|line| match line.strip_prefix('#') {
+            Some(example) if example.starts_with(char::is_alphabetic) => example,
+            _ => line,
+        });
+        let uncommented: Vec<&str> = lines.collect();
+        let uncommented = uncommented.join("\n");
+        let policy = parse(&uncommented, Path::new("agent.toml"))
+            .unwrap()
+            .tailnet;
+        assert!(policy.capability.is_some() && !policy.bind.is_empty());
+        assert!(!policy.logins.is_empty() && !policy.tags.is_empty());
     }
 
     #[test]

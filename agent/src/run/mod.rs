@@ -28,7 +28,7 @@ use crate::secrets::SecretError;
 use crate::server::listen::{Listening, listen};
 use crate::server::serve::serve;
 use crate::server::tls::{Credentials, TlsError};
-use crate::tailnet::{AddressCache, follow};
+use crate::tailnet::{AddressCache, NodeView, follow};
 use parts::Parts;
 pub use ports::Ports;
 
@@ -83,7 +83,9 @@ pub async fn run(paths: Paths) -> Result<(), RunError> {
 
     let cache = AddressCache::new(&paths.tailnet);
     let (address, followed) = watch::channel(cache.load());
-    let following = tokio::spawn(follow(parts.tailnet.clone(), cache, address));
+    let (node, followed_node) = watch::channel(NodeView::default());
+    let following = tokio::spawn(follow(parts.tailnet.clone(), cache, address, node));
+    let gate = Arc::new(parts.gate());
     let (connections, incoming) = mpsc::channel(CONNECTIONS_WAITING);
     let (state, listening) = watch::channel(Listening::WaitingForAddress);
     let listener = tokio::spawn(listen(
@@ -92,19 +94,15 @@ pub async fn run(paths: Paths) -> Result<(), RunError> {
         credentials,
         connections,
         state,
+        gate.refusals(),
     ));
     let (stop, stopped) = oneshot::channel::<()>();
     let routes = parts.routes();
     let own_question = HealthClient::new(routes.clone());
-    let serving = tokio::spawn(serve(
-        routes,
-        parts.identities.clone(),
-        ReceiverStream::new(incoming),
-        async {
-            // A sender that is gone means the same.
-            let _ = stopped.await;
-        },
-    ));
+    let serving = tokio::spawn(serve(routes, gate, ReceiverStream::new(incoming), async {
+        // A sender that is gone means the same.
+        let _ = stopped.await;
+    }));
     notifier.ready();
     let keeping_alive = tokio::spawn({
         let notifier = notifier.clone();
@@ -121,6 +119,7 @@ pub async fn run(paths: Paths) -> Result<(), RunError> {
     let reporting = tokio::spawn(report::report(
         notifier.clone(),
         listening,
+        followed_node,
         parts.identities.subscribe(),
         parts.operations.clone(),
     ));

@@ -21,6 +21,7 @@ use crate::ledger::Ledger;
 use crate::machine::{MachineHealth, MachineParts, Machines};
 use crate::operation::Operations;
 use crate::secrets::Secrets;
+use crate::server::gate::Gate;
 use crate::service::checks::{Checks, MachineChecks, StackChecks, UnitChecks};
 use crate::service::health::{Health, HealthService, HealthSource};
 use crate::service::host::{self, Host};
@@ -86,6 +87,15 @@ impl Parts {
             paths: paths.clone(),
             ports,
         })
+    }
+
+    /// Who is let in.
+    pub(super) fn gate(&self) -> Gate {
+        Gate::new(
+            self.identities.clone(),
+            self.tailnet.clone(),
+            self.config.tailnet.clone(),
+        )
     }
 
     /// All services of this host.

@@ -9,11 +9,14 @@ use crate::identity::Identity;
 use crate::notify::Notifier;
 use crate::operation::{Activity, Operations};
 use crate::server::listen::Listening;
+use crate::tailnet::NodeView;
+use crate::tailnet::condition::Severity;
 
 /// Keeps the line current for ever.
 pub(super) async fn report(
     notifier: Arc<Notifier>,
     mut listening: watch::Receiver<Listening>,
+    mut node: watch::Receiver<NodeView>,
     mut identity: watch::Receiver<Arc<Identity>>,
     operations: Operations,
 ) {
@@ -22,12 +25,14 @@ pub(super) async fn report(
         let enrolled = identity.borrow_and_update().enrolled.is_some();
         notifier.status(&line(
             &listening.borrow_and_update(),
+            &node.borrow_and_update(),
             enrolled,
             &operations.activities(),
             operations.damage().as_deref(),
         ));
         tokio::select! {
             changed = listening.changed() => if changed.is_err() { return },
+            changed = node.changed() => if changed.is_err() { return },
             changed = identity.changed() => if changed.is_err() { return },
             () = activity_changed => {}
         }
@@ -36,6 +41,7 @@ pub(super) async fn report(
 
 fn line(
     listening: &Listening,
+    node: &NodeView,
     enrolled: bool,
     activities: &[Activity],
     damage: Option<&str>,
@@ -46,6 +52,15 @@ fn line(
         Listening::On(address) if enrolled => format!("serving {address}"),
         Listening::On(address) => format!("not enrolled; serving only enrolment on {address}"),
     };
+    if let Some(condition) = node.trouble() {
+        let tailnet = match condition.severity {
+            Severity::Failed => "tailnet down",
+            Severity::Unknown => "tailnet unknown",
+            Severity::Degraded | Severity::Note => "tailnet degraded",
+        };
+        // Writing to a String cannot fail.
+        let _ = write!(line, ", {tailnet}: the node {}", condition.summary);
+    }
     if let Some(damage) = damage {
         line = format!("DAMAGED: {damage}; {line}");
     }
@@ -64,6 +79,7 @@ fn line(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tailnet::condition::silent;
     use omni_scale_proto::operation::{Target, random_operation_id};
 
     #[test]
@@ -75,16 +91,35 @@ mod tests {
             operation: random_operation_id([0xab; 32]),
         };
         assert_eq!(
-            line(&on, true, &[activity], None),
+            line(&on, &NodeView::default(), true, &[activity], None),
             "serving 100.64.0.3:7443, apply stack/omni (operation abababababab)"
         );
         assert_eq!(
-            line(&on, false, &[], None),
+            line(&on, &NodeView::default(), false, &[], None),
             "not enrolled; serving only enrolment on 100.64.0.3:7443"
         );
         assert_eq!(
-            line(&Listening::WaitingForAddress, true, &[], None),
+            line(
+                &Listening::WaitingForAddress,
+                &NodeView::default(),
+                true,
+                &[],
+                None
+            ),
             "waiting for a tailnet address"
+        );
+    }
+
+    #[test]
+    fn a_tailnet_that_is_down_is_told_from_serving() {
+        let on = Listening::On(([100, 64, 0, 3], 7443).into());
+        let node = NodeView {
+            conditions: vec![silent("no socket")],
+            ..NodeView::default()
+        };
+        assert_eq!(
+            line(&on, &node, true, &[], None),
+            "serving 100.64.0.3:7443, tailnet unknown: the node is not known: no socket"
         );
     }
 
@@ -92,7 +127,13 @@ mod tests {
     fn an_agent_that_takes_no_change_says_so_first() {
         let on = Listening::On(([100, 64, 0, 3], 7443).into());
         assert_eq!(
-            line(&on, true, &[], Some("the ledger is damaged")),
+            line(
+                &on,
+                &NodeView::default(),
+                true,
+                &[],
+                Some("the ledger is damaged")
+            ),
             "DAMAGED: the ledger is damaged; serving 100.64.0.3:7443"
         );
     }

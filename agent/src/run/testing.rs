@@ -54,21 +54,24 @@ impl Daemon {
         };
         let credentials = Credentials::new(parts.identities.clone(), parts.tokens.clone())?;
         let (connections, shaken) = mpsc::channel(CONNECTIONS_WAITING);
+        let gate = Arc::new(parts.gate());
+        let refusals = gate.refusals();
         let accepting = tokio::spawn(async move {
             let peer = SocketAddr::from((Ipv4Addr::new(100, 64, 0, 200), 40_000));
             while let Some(stream) = incoming.recv().await {
-                if let Some(connection) = handshake(stream, peer, credentials.current()).await
+                if let Some(connection) =
+                    handshake(stream, peer, credentials.current(), &refusals).await
                     && connections.send(Ok(connection)).await.is_err()
                 {
                     return;
                 }
             }
         });
-        let (routes, identities) = (parts.routes(), parts.identities.clone());
+        let routes = parts.routes();
         let serving = tokio::spawn(async move {
             let incoming = ReceiverStream::new(shaken);
             // It ends with its task.
-            let _ = serve(routes, identities, incoming, std::future::pending()).await;
+            let _ = serve(routes, gate, incoming, std::future::pending()).await;
         });
         Ok(Self {
             operations: parts.operations.clone(),

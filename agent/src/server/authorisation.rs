@@ -1,18 +1,11 @@
-//! Which role may call which RPC: one table, deny by default, asked before anything is decoded.
+//! Which role may call which RPC, by the caller's certificate: one table, deny by default, asked
+//! before anything is decoded. The tailnet's half is asked after it, in `gate`.
 
-use std::sync::Arc;
-use std::task::{Context, Poll};
-
-use futures_util::future::{Either, Ready, ready};
 use omni_scale_proto::role::Role;
 use tonic::Status;
-use tonic::body::Body;
-use tower::{Layer, Service};
-use tracing::warn;
 
 use super::identity::Caller;
-use crate::clock;
-use crate::identity::{DenyList, IdentityStore};
+use crate::identity::DenyList;
 
 /// What a caller must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +151,7 @@ pub fn requirement(path: &str) -> Option<Requirement> {
         .map(|(_, requirement)| *requirement)
 }
 
-/// Whether `caller` may call `path` at `now` (milliseconds since the Unix epoch).
+/// Whether `caller`'s certificate allows `path` at `now` (milliseconds since the Unix epoch).
 pub fn authorise(
     path: &str,
     caller: Option<&Caller>,
@@ -177,7 +170,9 @@ pub fn authorise(
             "without a certificate of this agent's deployment only `Enroll` can be called; run `omni-scale enroll` for \
              this host",
         )),
-        (Some(Caller::Unidentified { reason }), _) => Err(Status::unauthenticated(reason.clone())),
+        (Some(Caller::Unidentified { reason, .. }), _) => {
+            Err(Status::unauthenticated(reason.clone()))
+        }
         (Some(Caller::Operator(_)), Enrolling) => Err(Status::permission_denied(
             "this agent is enrolled already; a new enrolment needs a token made by root on the host, and no certificate",
         )),
@@ -194,71 +189,10 @@ pub fn authorise(
             } else if operator.identity.role < role {
                 let own = operator.identity.role;
                 Err(Status::permission_denied(format!(
-                    "`{name}` has the role {own}; this needs {role}"
+                    "the certificate of `{name}` has the role {own}; this needs {role}"
                 )))
             } else {
                 Ok(())
-            }
-        }
-    }
-}
-
-/// Puts [`authorise`] before every RPC.
-#[derive(Clone)]
-pub struct AuthorisationLayer {
-    identities: Arc<IdentityStore>,
-}
-
-impl AuthorisationLayer {
-    /// Refuses by the deny list of the identity in force.
-    pub const fn new(identities: Arc<IdentityStore>) -> Self {
-        Self { identities }
-    }
-}
-
-impl<S> Layer<S> for AuthorisationLayer {
-    type Service = Authorised<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Authorised {
-            inner,
-            layer: self.clone(),
-        }
-    }
-}
-
-/// A service that only authorised requests reach.
-#[derive(Clone)]
-pub struct Authorised<S> {
-    inner: S,
-    layer: AuthorisationLayer,
-}
-
-impl<S, B> Service<http::Request<B>> for Authorised<S>
-where
-    S: Service<http::Request<B>, Response = http::Response<Body>>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<S::Response, S::Error>>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let path = request.uri().path();
-        let caller = request.extensions().get::<Caller>();
-        match authorise(
-            path,
-            caller,
-            &self.layer.identities.current().deny_list,
-            clock::now_milliseconds(),
-        ) {
-            Ok(()) => Either::Left(self.inner.call(request)),
-            Err(status) => {
-                warn!(path, reason = status.message(), "refused a request");
-                Either::Right(ready(Ok(status.into_http())))
             }
         }
     }
@@ -373,6 +307,7 @@ mod tests {
     fn nobody_and_the_unidentified_reach_nothing() {
         let unidentified = Caller::Unidentified {
             reason: "no name".to_owned(),
+            peer: None,
         };
         for (path, _) in TABLE {
             assert_eq!(code(path, None), Code::Unauthenticated, "{path}");

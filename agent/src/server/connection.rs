@@ -1,9 +1,13 @@
 //! A connection whose other end is known, whatever carries it.
 
+use std::fmt;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
@@ -11,16 +15,39 @@ use super::identity::Caller;
 
 /// A byte stream and who is at its other end. Tests give it a duplex stream and a caller of their
 /// choice; the listener a TLS stream and whom its certificate names.
-#[derive(Debug)]
 pub struct Connection<Stream> {
     stream: Stream,
     caller: Caller,
+    /// `None`: it stays as long as both ends want.
+    over: Option<BoxFuture<'static, ()>>,
 }
 
 impl<Stream> Connection<Stream> {
     /// Binds a stream to its caller.
     pub const fn new(stream: Stream, caller: Caller) -> Self {
-        Self { stream, caller }
+        Self {
+            stream,
+            caller,
+            over: None,
+        }
+    }
+
+    /// Ends the connection when `over` is ready, whatever the other end does.
+    #[must_use]
+    pub fn until(self, over: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self {
+            over: Some(over.boxed()),
+            ..self
+        }
+    }
+}
+
+impl<Stream> fmt::Debug for Connection<Stream> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Connection")
+            .field("caller", &self.caller)
+            .finish_non_exhaustive()
     }
 }
 
@@ -38,6 +65,15 @@ impl<Stream: AsyncRead + Unpin> AsyncRead for Connection<Stream> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(over) = &mut self.over
+            && over.poll_unpin(context).is_ready()
+        {
+            let reason = "this host has another tailnet address by now";
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                reason,
+            )));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

@@ -22,6 +22,8 @@ pub enum Caller {
     Unidentified {
         /// Why it does not.
         reason: String,
+        /// Where the connection comes from.
+        peer: Option<SocketAddr>,
     },
 }
 
@@ -39,10 +41,19 @@ pub struct OperatorCaller {
 }
 
 impl Caller {
+    /// Where the connection comes from.
+    pub const fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Operator(operator) => operator.peer,
+            Self::Enrolling { peer, .. } | Self::Unidentified { peer, .. } => *peer,
+        }
+    }
+
     /// Reads a client certificate whose chain, validity and use TLS has verified already.
     pub fn from_certificate(der: &[u8], peer: Option<SocketAddr>) -> Self {
         let unidentified = |reason: &str| Self::Unidentified {
             reason: reason.to_owned(),
+            peer,
         };
         let Ok((_, certificate)) = X509Certificate::from_der(der) else {
             return unidentified("the certificate cannot be read");
@@ -136,7 +147,7 @@ mod tests {
         omni_scale_noise::hold_against("certificates of callers", damaged, |der| {
             match Caller::from_certificate(der, None) {
                 Caller::Operator(caller) => assert!(!caller.identity.name.as_str().is_empty()),
-                Caller::Unidentified { reason } => assert!(!reason.is_empty()),
+                Caller::Unidentified { reason, .. } => assert!(!reason.is_empty()),
                 Caller::Enrolling { .. } => panic!("it showed a certificate"),
             }
         });

@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 
 use super::connection::Connection;
 use super::identity::Caller;
+use super::refusals::Refusals;
 use super::tls::{Credentials, Presented};
 
 /// How long a TLS handshake may take.
@@ -49,14 +50,15 @@ pub enum Listening {
     },
 }
 
-/// Accepts connections on the address that `address` tells, rebinding when it changes, until the
-/// receiver of `connections` is gone.
+/// Accepts connections on the address that `address` tells, until the receiver of `connections` is
+/// gone. When the address changes, it binds the new one, and connections to the former one end.
 pub async fn listen(
     mut address: watch::Receiver<Option<Ipv4Addr>>,
     port: u16,
     credentials: Arc<Credentials>,
     connections: mpsc::Sender<io::Result<TlsConnection>>,
     state: watch::Sender<Listening>,
+    refusals: Arc<Refusals>,
 ) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAXIMUM));
     while !connections.is_closed() {
@@ -83,9 +85,10 @@ pub async fn listen(
         };
         // A port of 0, which tests ask for, is another one by now.
         let place = listener.local_addr().unwrap_or(place);
-        let place = listener.local_addr().unwrap_or(place);
         info!(address = %place, "listening");
         state.send_replace(Listening::On(place));
+        // Dropped with this address: what hangs on it ends.
+        let (_held, over) = watch::channel(());
         loop {
             tokio::select! {
                 changed = address.changed() => {
@@ -97,12 +100,16 @@ pub async fn listen(
                     Ok((stream, peer)) => {
                         let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
                         let presented = credentials.current();
-                        let connections = connections.clone();
+                        let (connections, refusals) = (connections.clone(), refusals.clone());
+                        let mut over = over.clone();
                         let _ = stream.set_nodelay(true);
                         tokio::spawn(async move {
-                            let shaken = handshake(stream, peer, presented).await;
+                            let shaken = handshake(stream, peer, presented, &refusals).await;
                             drop(permit);
                             if let Some(connection) = shaken {
+                                let connection = connection.until(async move {
+                                    while over.changed().await.is_ok() {}
+                                });
                                 // The server is gone: so is the connection.
                                 let _ = connections.send(Ok(connection)).await;
                             }
@@ -139,6 +146,7 @@ pub(crate) async fn handshake<Bytes>(
     stream: Bytes,
     peer: SocketAddr,
     presented: Presented,
+    refusals: &Refusals,
 ) -> Option<Connection<TlsStream<Bytes>>>
 where
     Bytes: AsyncRead + AsyncWrite + Unpin,
@@ -157,7 +165,7 @@ where
             Some(Connection::new(stream, caller))
         }
         Ok(Err(error)) => {
-            info!(%peer, %error, "refused a connection");
+            refusals.note(Some(peer), "a connection", &error.to_string());
             None
         }
         Err(_) => {
@@ -192,7 +200,14 @@ mod tests {
         let (address, receiver) = watch::channel(None);
         let (connections, incoming) = mpsc::channel(1);
         let (state, mut states) = watch::channel(Listening::WaitingForAddress);
-        let listening = tokio::spawn(listen(receiver, 0, credentials, connections, state));
+        let listening = tokio::spawn(listen(
+            receiver,
+            0,
+            credentials,
+            connections,
+            state,
+            Arc::default(),
+        ));
         for last in [1, 2] {
             let wanted = Ipv4Addr::new(127, 0, 0, last);
             address.send_replace(Some(wanted));

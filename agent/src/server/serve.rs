@@ -10,9 +10,8 @@ use tokio_stream::Stream;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
-use super::authorisation::AuthorisationLayer;
 use super::connection::Connection;
-use crate::identity::IdentityStore;
+use super::gate::{Gate, GateLayer};
 
 /// A caller that is silent for this long is asked whether it is there.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -21,11 +20,11 @@ const KEEPALIVE_BOUND: Duration = Duration::from_secs(10);
 /// Requests at the same time on one connection.
 const STREAMS_MAXIMUM: u32 = 64;
 
-/// Serves `routes` on every connection of `incoming`. When `stop` is ready, no new request is
+/// Serves `routes` on every connection of `incoming` to whom `gate` admits. When `stop` is ready, no new request is
 /// taken and the future ends with the last one; the caller bounds how long that may take.
 pub async fn serve<Incoming, Bytes>(
     routes: Routes,
-    identities: Arc<IdentityStore>,
+    gate: Arc<Gate>,
     incoming: Incoming,
     stop: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error>
@@ -37,7 +36,7 @@ where
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_BOUND))
         .max_concurrent_streams(Some(STREAMS_MAXIMUM))
-        .layer(AuthorisationLayer::new(identities))
+        .layer(GateLayer::new(gate))
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stop)
         .await

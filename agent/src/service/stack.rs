@@ -99,6 +99,7 @@ impl StackService for StackApi {
             return Err(invalid(RequestError::Images(request.images.len())));
         }
         let mut observation = self.stacks.observe(&name, &request.images).await;
+        self.stacks.look_at_nodes(&mut observation).await;
         observation.generation = self.operations.generation(&Target::Stack(name));
         Ok(Response::new(v1::ObserveStackResponse {
             observation: Some(observation),

@@ -17,6 +17,7 @@ pub mod feed;
 mod health;
 pub mod labels;
 pub mod logs;
+mod node;
 pub mod observe;
 pub mod policy;
 pub mod probe;

@@ -129,6 +129,8 @@ fn service_observation(
         .collect();
     v1::ServiceObservation {
         service: service.to_owned(),
+        // Only who looks at the whole asks the nodes.
+        node_conditions: Vec::new(),
         container_id: container.id.clone(),
         container_name: container.name.clone(),
         state: container.state.into(),

@@ -1,56 +1,183 @@
-//! A node whose state tests set.
+//! A node whose state, and whose callers, tests set.
 
-use std::net::Ipv4Addr;
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use omni_scale_proto::v1::TailnetState;
+use tokio::sync::{mpsc, watch};
 
-use super::{NodeStatus, Tailnet, TailnetError};
+use super::{NodeStatus, Peer, Preferences, Tailnet, TailnetError, Warning};
 
-/// A node in memory: in a state, or with a tailscaled that does not answer.
+/// A node in memory: in a state, or with a tailscaled that does not answer. Whoever calls it is
+/// `desk` of `ada@example.net`, unless a test says otherwise.
 #[derive(Debug)]
 pub struct FakeTailnet {
-    status: Mutex<Option<NodeStatus>>,
+    state: Mutex<State>,
+    changed: watch::Sender<()>,
+}
+
+/// What is said of a caller.
+#[derive(Debug)]
+enum Caller {
+    /// Nothing.
+    Unsaid,
+    Device(Peer),
+    NoDevice,
+}
+
+impl From<Option<Peer>> for Caller {
+    fn from(peer: Option<Peer>) -> Self {
+        peer.map_or(Self::NoDevice, Self::Device)
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    status: Option<NodeStatus>,
+    warnings: Vec<Warning>,
+    peer: Caller,
+    /// By address, before `peer`.
+    peers: BTreeMap<IpAddr, Option<Peer>>,
+    /// How often it was asked for a caller.
+    asked: usize,
 }
 
 impl FakeTailnet {
     /// A running node with this name and address.
     pub fn running(dns_name: &str, ipv4: Ipv4Addr) -> Self {
         Self {
-            status: Mutex::new(Some(NodeStatus {
-                state: TailnetState::Running,
-                ipv4: Some(ipv4),
-                dns_name: dns_name.to_owned(),
-                node_id: format!("n-{dns_name}"),
-                key_expiry_milliseconds: None,
-                health: Vec::new(),
-                certificate_domains: vec![dns_name.to_owned()],
-                tun: true,
-            })),
+            state: Mutex::new(State {
+                status: Some(NodeStatus {
+                    state: TailnetState::Running,
+                    ipv4: Some(ipv4),
+                    dns_name: dns_name.to_owned(),
+                    node_id: format!("n-{dns_name}"),
+                    certificate_domains: vec![dns_name.to_owned()],
+                    tun: true,
+                    online: Some(true),
+                    has_node_key: true,
+                    magic_dns: Some(true),
+                    ..NodeStatus::default()
+                }),
+                warnings: Vec::new(),
+                peer: Caller::Device(Self::desk()),
+                peers: BTreeMap::new(),
+                asked: 0,
+            }),
+            changed: watch::channel(()).0,
         }
+    }
+
+    /// The device that calls unless a test says otherwise. Nothing is granted to it.
+    pub fn desk() -> Peer {
+        Peer {
+            node_id: "nDESK".to_owned(),
+            dns_name: "desk.tail.test".to_owned(),
+            login: Some("ada@example.net".to_owned()),
+            ..Peer::default()
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("no test panics while it holds this")
     }
 
     /// Replaces the state; `None`: tailscaled does not answer.
     pub fn set(&self, status: Option<NodeStatus>) {
-        *self
-            .status
-            .lock()
-            .expect("no test panics while it holds this") = status;
+        self.lock().status = status;
+        self.changed.send_replace(());
+    }
+
+    /// What it warns of from now on.
+    pub fn warn(&self, warnings: Vec<Warning>) {
+        self.lock().warnings = warnings;
+        self.changed.send_replace(());
+    }
+
+    /// Who calls from now on; `None`: no device of the tailnet.
+    pub fn set_peer(&self, peer: Option<Peer>) {
+        self.lock().peer = peer.into();
+    }
+
+    /// Who calls from this address; `None`: no device of the tailnet.
+    pub fn set_peer_at(&self, address: IpAddr, peer: Option<Peer>) {
+        self.lock().peers.insert(address, peer);
+    }
+
+    /// It does not say any more who calls.
+    pub fn forget_peers(&self) {
+        let mut state = self.lock();
+        state.peer = Caller::Unsaid;
+        state.peers.clear();
+    }
+
+    /// How often it was asked for a caller.
+    pub fn asked(&self) -> usize {
+        self.lock().asked
+    }
+}
+
+fn silent() -> TailnetError {
+    TailnetError::Unreachable {
+        socket: "fake".to_owned(),
+        source: std::io::ErrorKind::ConnectionRefused.into(),
     }
 }
 
 #[async_trait]
 impl Tailnet for FakeTailnet {
     async fn status(&self) -> Result<NodeStatus, TailnetError> {
-        let status = self
-            .status
-            .lock()
-            .expect("no test panics while it holds this")
-            .clone();
-        status.ok_or_else(|| TailnetError::Unreachable {
-            socket: "fake".to_owned(),
-            source: std::io::ErrorKind::ConnectionRefused.into(),
+        self.lock().status.clone().ok_or_else(silent)
+    }
+
+    async fn whois(&self, address: SocketAddr) -> Result<Option<Peer>, TailnetError> {
+        let mut state = self.lock();
+        state.asked += 1;
+        match state.peers.get(&address.ip()) {
+            Some(peer) => Ok(peer.clone()),
+            None => match &state.peer {
+                Caller::Unsaid => Err(silent()),
+                Caller::Device(peer) => Ok(Some(peer.clone())),
+                Caller::NoDevice => Ok(None),
+            },
+        }
+    }
+
+    async fn preferences(&self) -> Result<Preferences, TailnetError> {
+        self.status().await?;
+        Ok(Preferences {
+            want_running: true,
+            accepts_dns: true,
+            ..Preferences::default()
         })
+    }
+
+    async fn warnings(&self) -> Result<Vec<Warning>, TailnetError> {
+        self.status().await?;
+        Ok(self.lock().warnings.clone())
+    }
+
+    async fn changes(&self) -> Result<mpsc::Receiver<()>, TailnetError> {
+        self.status().await?;
+        let mut changed = self.changed.subscribe();
+        let (ticks, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            loop {
+                let _ = ticks.try_send(());
+                tokio::select! {
+                    () = ticks.closed() => return,
+                    changed = changed.changed() => if changed.is_err() { return },
+                }
+            }
+        });
+        Ok(receiver)
+    }
+
+    fn has_address(&self, _: Ipv4Addr) -> Option<bool> {
+        None
     }
 }

@@ -1,21 +1,24 @@
 //! The address to listen on: learnt from tailscaled, remembered for a boot before it answers.
 
 use std::net::Ipv4Addr;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
-use super::Tailnet;
+use super::{NodeView, Tailnet};
 use crate::error::chain;
 use crate::files;
 
-/// Between two questions while no address is known.
+/// Between two questions while tailscaled tells no changes.
 const IMPATIENT: Duration = Duration::from_secs(2);
-/// Between two questions while the address is known. A move of a node is rare.
+/// Between two questions while it does: an expiry is no change.
 const PATIENT: Duration = Duration::from_secs(30);
+/// Between a change and the next question, at least.
+const SETTLING: Duration = Duration::from_millis(500);
 
 /// The last address, on disk.
 #[derive(Debug, Clone)]
@@ -44,40 +47,69 @@ impl AddressCache {
     }
 }
 
-/// Follows the node's address for ever. The first value is the remembered one; an address that
-/// tailscaled no longer tells is kept, because the listener survives its coming and going.
+/// Follows the node for ever: what is to be said of it, and its address. The first address is the
+/// remembered one; one that tailscaled no longer tells is kept, because the listener survives its
+/// coming and going.
 pub async fn follow(
     tailnet: Arc<dyn Tailnet>,
     cache: AddressCache,
     address: watch::Sender<Option<Ipv4Addr>>,
+    node: watch::Sender<NodeView>,
 ) {
-    let mut last_error = String::new();
+    let mut said = None;
+    let mut changes = None;
     loop {
-        match tailnet.status().await {
-            Ok(status) => {
-                last_error.clear();
-                if let Some(new) = status.ipv4
-                    && *address.borrow() != Some(new)
-                {
-                    info!(address = %new, "the tailnet address is known");
-                    cache.store(new);
-                    address.send_replace(Some(new));
-                }
-            }
-            Err(error) => {
-                let error = chain(&error);
-                if error != last_error {
-                    warn!(%error, "the tailnet state is unknown");
-                    last_error = error;
-                }
-            }
+        if changes.is_none() {
+            // Before the look, so that no change falls between the two.
+            changes = tailnet.changes().await.ok();
         }
-        let pause = if address.borrow().is_some() {
+        let view = NodeView::of(&*tailnet).await;
+        if let Some(new) = view.status.as_ref().and_then(|status| status.ipv4)
+            && *address.borrow() != Some(new)
+        {
+            info!(address = %new, "the tailnet address is known");
+            cache.store(new);
+            address.send_replace(Some(new));
+        }
+        let trouble = view.trouble().map(|condition| condition.summary.clone());
+        if trouble != said {
+            if let Some(what) = &trouble {
+                warn!("the tailnet node {what}");
+            } else {
+                info!("the tailnet node is connected");
+            }
+            said = trouble;
+        }
+        let same = *node.borrow() == view;
+        if !same {
+            node.send_replace(view);
+        }
+        let pause = if changes.is_some() {
             PATIENT
         } else {
             IMPATIENT
         };
-        tokio::time::sleep(pause).await;
+        if wait(&mut changes, pause).await.is_break() {
+            changes = None;
+        }
+    }
+}
+
+/// Waits for a change, or as long as `pause`. `Break`: no change will be told any more.
+async fn wait(changes: &mut Option<mpsc::Receiver<()>>, pause: Duration) -> ControlFlow<()> {
+    let change = async {
+        match changes {
+            Some(changes) => changes.recv().await,
+            None => std::future::pending().await,
+        }
+    };
+    let ended = matches!(tokio::time::timeout(pause, change).await, Ok(None));
+    // A large tailnet changes all the time; and a tailscaled that restarts needs a moment.
+    tokio::time::sleep(SETTLING).await;
+    if ended {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
     }
 }
 
@@ -97,7 +129,12 @@ mod tests {
         let tailnet = Arc::new(FakeTailnet::running("omni.tail.test", FIRST));
         tailnet.set(None);
         let (sender, mut receiver) = watch::channel(cache.load());
-        let following = tokio::spawn(follow(tailnet.clone(), cache.clone(), sender));
+        let (node, mut nodes) = watch::channel(NodeView::default());
+        let following = tokio::spawn(follow(tailnet.clone(), cache.clone(), sender, node));
+        nodes
+            .wait_for(|node| !node.reason.is_empty())
+            .await
+            .unwrap();
 
         let running = |address| FakeTailnet::running("omni.tail.test", address);
         tailnet.set(Some(running(FIRST).status().await.unwrap()));
@@ -112,6 +149,10 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(cache.load(), Some(SECOND));
+        nodes
+            .wait_for(|node| node.conditions.is_empty())
+            .await
+            .unwrap();
         following.abort();
     }
 }

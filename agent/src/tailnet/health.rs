@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use omni_scale_proto::v1::TailnetState;
 use tokio::sync::watch;
 
-use super::Tailnet;
+use super::condition::Severity;
+use super::{NodeView, Tailnet};
 use crate::service::health::{Health, HealthSource};
 
 /// Between two questions while somebody watches.
@@ -33,17 +33,7 @@ impl HealthSource for TailnetHealth {
         let tailnet = self.tailnet.clone();
         tokio::spawn(async move {
             loop {
-                let health = match tailnet.status().await {
-                    Ok(status) => match status.state {
-                        TailnetState::Running => Health::Serving,
-                        TailnetState::Unknown | TailnetState::Unspecified => Health::Unknown,
-                        TailnetState::NeedsLogin
-                        | TailnetState::NeedsApproval
-                        | TailnetState::Stopped
-                        | TailnetState::Starting => Health::NotServing,
-                    },
-                    Err(_) => Health::Unknown,
-                };
+                let health = judge(&NodeView::of(&*tailnet).await);
                 sender.send_if_modified(|current| std::mem::replace(current, health) != health);
                 tokio::select! {
                     () = sender.closed() => return,
@@ -55,10 +45,20 @@ impl HealthSource for TailnetHealth {
     }
 }
 
+fn judge(view: &NodeView) -> Health {
+    match view.worst() {
+        Some(Severity::Unknown) => Health::Unknown,
+        // What is degraded still carries calls, once it runs.
+        Some(Severity::Degraded | Severity::Note) | None if view.runs() => Health::Serving,
+        Some(Severity::Failed | Severity::Degraded | Severity::Note) | None => Health::NotServing,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tailnet::FakeTailnet;
+    use crate::tailnet::{FakeTailnet, Warning, WarningSeverity};
+    use omni_scale_proto::v1::TailnetState;
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_tailscaled_is_unknown_and_a_stopped_node_not_serving() {
@@ -81,10 +81,20 @@ mod tests {
             .unwrap();
         node.set(Some(super::super::NodeStatus {
             state: TailnetState::Stopped,
-            ..running
+            ..running.clone()
         }));
         health
             .wait_for(|health| *health == Health::NotServing)
+            .await
+            .unwrap();
+        node.set(Some(running));
+        node.warn(vec![Warning {
+            code: "of-tomorrow".to_owned(),
+            severity: WarningSeverity::MediumOrHigh,
+            text: String::new(),
+        }]);
+        health
+            .wait_for(|health| *health == Health::Serving)
             .await
             .unwrap();
     }

@@ -1,33 +1,60 @@
-//! Which node of the tailnet this host is, and in what state.
+//! Which node of the tailnet this host is, in what state, and who is behind an address of it.
 //!
-//! The port [`Tailnet`] asks once; [`follow`] keeps the address that the server listens on. Who a
-//! caller is on the tailnet is not asked here yet.
+//! The port [`Tailnet`] asks tailscaled; [`NodeView`] is one look at the node with everything that
+//! is to be said about it; [`follow`] keeps that and the address that the server listens on.
+//! Whether a caller may do what they ask for is decided in `server`, not here.
 
+pub mod condition;
 #[cfg(any(test, feature = "testing"))]
 mod fake;
 mod follow;
 mod health;
 mod local_api;
+mod look;
+mod preferences;
 mod status;
+mod warning;
+mod whois;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 #[cfg(any(test, feature = "testing"))]
 pub use fake::FakeTailnet;
 pub use follow::{AddressCache, follow};
 pub use health::TailnetHealth;
 pub use local_api::{DEFAULT_SOCKET, LocalApi};
+pub use look::NodeView;
+pub use preferences::Preferences;
 pub use status::NodeStatus;
+pub use warning::{Warning, WarningSeverity};
+pub use whois::Peer;
 
-/// The host's own node.
+/// The host's own node. Every answer is bounded in time and size.
 #[async_trait]
 pub trait Tailnet: Send + Sync {
     /// The node as tailscaled sees it now.
     async fn status(&self) -> Result<NodeStatus, TailnetError>;
-}
 
+    /// Who is behind the other end of a TCP connection to this node. `None`: no device of the
+    /// tailnet. An error is neither: it must never be taken for a device.
+    async fn whois(&self, address: SocketAddr) -> Result<Option<Peer>, TailnetError>;
+
+    /// What the node was told to be.
+    async fn preferences(&self) -> Result<Preferences, TailnetError>;
+
+    /// What tailscaled warns of now.
+    async fn warnings(&self) -> Result<Vec<Warning>, TailnetError>;
+
+    /// Ticks when something about the node may have changed, and ends when tailscaled does.
+    async fn changes(&self) -> Result<mpsc::Receiver<()>, TailnetError>;
+
+    /// Whether an interface of this host has the address. `None`: nobody can tell.
+    fn has_address(&self, address: Ipv4Addr) -> Option<bool>;
+}
 /// Why tailscaled's answer is not known. Never to be taken for any state of the node.
 #[derive(Debug, thiserror::Error)]
 pub enum TailnetError {

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// The host's own node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeStatus {
     /// What tailscaled is doing.
     pub state: TailnetState,
@@ -29,6 +29,16 @@ pub struct NodeStatus {
     pub certificate_domains: Vec<String>,
     /// False: userspace networking.
     pub tun: bool,
+    /// Whether control knows the node as connected. `None`: tailscaled does not say.
+    pub online: Option<bool>,
+    /// Whether control says that the node's key has expired.
+    pub expired: bool,
+    /// Whether the node has been logged in before.
+    pub has_node_key: bool,
+    /// The machine's own name, which a node asks for when nothing else is configured.
+    pub host_name: String,
+    /// Whether the tailnet has names. `None`: tailscaled does not say.
+    pub magic_dns: Option<bool>,
 }
 
 impl NodeStatus {
@@ -49,6 +59,11 @@ impl NodeStatus {
             health: document.health.unwrap_or_default(),
             certificate_domains: document.certificate_domains.unwrap_or_default(),
             tun: document.tun,
+            online: own.online,
+            expired: own.expired,
+            has_node_key: document.has_node_key,
+            host_name: own.host_name,
+            magic_dns: document.tailnet.map(|tailnet| tailnet.magic_dns_enabled),
         })
     }
 }
@@ -68,6 +83,7 @@ impl From<NodeStatus> for v1::TailnetStatus {
             certificate_domains: status.certificate_domains,
             tun: status.tun,
             reason: String::new(),
+            conditions: Vec::new(),
         }
     }
 }
@@ -87,6 +103,16 @@ struct Document {
     certificate_domains: Option<Vec<String>>,
     #[serde(rename = "TUN", default)]
     tun: bool,
+    #[serde(rename = "HaveNodeKey", default)]
+    has_node_key: bool,
+    #[serde(rename = "CurrentTailnet", default)]
+    tailnet: Option<CurrentTailnet>,
+}
+
+#[derive(Deserialize)]
+struct CurrentTailnet {
+    #[serde(rename = "MagicDNSEnabled", default)]
+    magic_dns_enabled: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -97,6 +123,9 @@ struct Own {
     #[serde(rename = "DNSName")]
     dns_name: String,
     key_expiry: Option<String>,
+    host_name: String,
+    online: Option<bool>,
+    expired: bool,
 }
 
 fn state(word: &str) -> TailnetState {
@@ -110,7 +139,8 @@ fn state(word: &str) -> TailnetState {
     }
 }
 
-fn milliseconds(text: &str) -> Option<i64> {
+/// A time as Go writes it.
+pub(super) fn milliseconds(text: &str) -> Option<i64> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     i64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
 }
@@ -125,7 +155,8 @@ mod tests {
     fn a_running_node_is_read() {
         let status = NodeStatus::parse(
             br#"{"Version":"1.102.3","TUN":true,"BackendState":"Running","TailscaleIPs":["fd7a::1","100.64.0.3"],
-                "Self":{"ID":"n1","HostName":"omni","DNSName":"omni.tail.test.","KeyExpiry":"2027-01-01T00:00:00Z"},
+                "Self":{"ID":"n1","HostName":"omni","DNSName":"omni.tail.test.","KeyExpiry":"2027-01-01T00:00:00Z","Online":true},
+                "CurrentTailnet":{"MagicDNSEnabled":true},"HaveNodeKey":true,
                 "Health":["a"],"CertDomains":["omni.tail.test"],"Peer":{}}"#,
         )
         .unwrap();
@@ -133,7 +164,8 @@ mod tests {
         assert_eq!(status.ipv4, Some(Ipv4Addr::new(100, 64, 0, 3)));
         assert_eq!(status.dns_name, "omni.tail.test");
         assert_eq!(status.key_expiry_milliseconds, Some(1_798_761_600_000));
-        assert!(status.tun);
+        assert!(status.tun && status.has_node_key && !status.expired);
+        assert_eq!((status.online, status.magic_dns), (Some(true), Some(true)));
     }
 
     #[test]

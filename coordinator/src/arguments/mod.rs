@@ -21,7 +21,7 @@ pub use rollout::{AbortArguments, ApplyArguments, PlanArguments, ResumeArguments
 pub use secret::{
     SecretCommand, SecretGenerateArguments, SecretKind, SecretListArguments, SecretSetArguments,
 };
-pub use target::{ControlArguments, LogsArguments, StatusArguments, TargetName};
+pub use target::{ControlArguments, LogsArguments, StatusArguments, TargetName, WhoAmIArguments};
 
 /// Exit codes as the help shows them; `docs/exit-codes.md` says more.
 const EXIT_CODES: &str = "\
@@ -121,6 +121,9 @@ pub enum Command {
     /// Show what runs where, and how it is.
     #[command(after_long_help = STATUS_EXAMPLES)]
     Status(StatusArguments),
+    /// Show whom a host takes you for: certificate, device, role, and which of them limits.
+    #[command(after_long_help = WHOAMI_EXAMPLES)]
+    Whoami(WhoAmIArguments),
     /// Show the log of a target.
     #[command(after_long_help = LOGS_EXAMPLES)]
     Logs(LogsArguments),
@@ -246,6 +249,17 @@ Examples:
   omni-scale status --output json
 
 Exit codes: 0 shown; 8 shown as far as it is known, and a host does not answer.";
+
+const WHOAMI_EXAMPLES: &str = "\
+A host lets in who has both: a certificate of the deployment, and a device that the host's tailnet \
+policy lets in. The lower of the two roles holds. Who is refused is told by which half, and what to \
+write where.
+
+Examples:
+  omni-scale whoami omni-host
+  omni-scale whoami omni-host --output json
+
+Exit codes: 0 shown; 1 refused; 8 the host does not answer.";
 
 const LOGS_EXAMPLES: &str = "\
 TARGET is `tsidp`, `omni`, or the name of a service of the stack; or `agent`, with the name of a \

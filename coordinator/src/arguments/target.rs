@@ -1,4 +1,4 @@
-//! `status`, `logs`, `start`, `stop`, `restart`.
+//! `status`, `whoami`, `logs`, `start`, `stop`, `restart`.
 
 use std::str::FromStr;
 
@@ -11,6 +11,13 @@ pub struct StatusArguments {
     /// Keep showing it, as it changes, until Ctrl-C.
     #[arg(long, short = 'w')]
     pub watch: bool,
+}
+
+/// Options of `whoami`.
+#[derive(Debug, Args)]
+pub struct WhoAmIArguments {
+    /// The host that is asked.
+    pub host: HostName,
 }
 
 /// Options of `logs`.

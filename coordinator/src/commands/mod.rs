@@ -19,6 +19,7 @@ mod status;
 mod target;
 #[cfg(test)]
 mod tests;
+mod whoami;
 
 use crate::arguments::{
     Arguments, ArtifactCommand, Command, MachinesCommand, OperatorCommand, SecretCommand,
@@ -36,6 +37,7 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Enroll(arguments) => enroll::run(context, arguments).await,
         Command::Plan(arguments) => plan::run(context, arguments).await,
         Command::Status(arguments) => status::run(context, arguments).await,
+        Command::Whoami(arguments) => whoami::run(context, arguments).await,
         Command::Logs(arguments) => logs::run(context, arguments).await,
         Command::Start(arguments) => control::run(context, arguments, ControlAction::Start).await,
         Command::Stop(arguments) => control::run(context, arguments, ControlAction::Stop).await,

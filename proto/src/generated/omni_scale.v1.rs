@@ -221,6 +221,196 @@ impl LogStream {
         }
     }
 }
+/// Something that is to be said about a node of the tailnet.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeCondition {
+    #[prost(enumeration = "NodeConditionKind", tag = "1")]
+    pub kind: i32,
+    #[prost(enumeration = "NodeConditionSeverity", tag = "2")]
+    pub severity: i32,
+    /// What is so, for people.
+    #[prost(string, tag = "3")]
+    pub summary: ::prost::alloc::string::String,
+    /// What to do about it, for people. Empty: nothing needs to be done.
+    #[prost(string, tag = "4")]
+    pub fix: ::prost::alloc::string::String,
+    /// tailscaled's own code for it. Empty: it was told in another way.
+    #[prost(string, tag = "5")]
+    pub code: ::prost::alloc::string::String,
+}
+/// Told by tailscaled's states and codes, never by its texts.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum NodeConditionKind {
+    Unspecified = 0,
+    /// tailscaled does not answer, or not in a way that is understood.
+    Silent = 1,
+    LoggedOut = 2,
+    KeyExpired = 3,
+    /// Within 14 days.
+    KeyExpiresSoon = 4,
+    NeedsApproval = 5,
+    Stopped = 6,
+    Starting = 7,
+    ControlUnreachable = 8,
+    NoRelay = 9,
+    /// No UDP, or no network at all.
+    NoNetwork = 10,
+    DnsNotReady = 11,
+    /// Userspace networking: nothing listens on the node's address.
+    NoTun = 12,
+    /// The node runs, and no interface has its address.
+    AddressGone = 13,
+    /// Another device has the wanted name.
+    NameSuffixed = 14,
+    /// The name is another one than was asked for.
+    NameDiffers = 15,
+    CertificatePending = 16,
+    /// The tailnet issues no HTTPS certificates.
+    HttpsOff = 17,
+    /// Anything else that tailscaled warns of, by `code`.
+    Other = 18,
+}
+impl NodeConditionKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "NODE_CONDITION_KIND_UNSPECIFIED",
+            Self::Silent => "NODE_CONDITION_KIND_SILENT",
+            Self::LoggedOut => "NODE_CONDITION_KIND_LOGGED_OUT",
+            Self::KeyExpired => "NODE_CONDITION_KIND_KEY_EXPIRED",
+            Self::KeyExpiresSoon => "NODE_CONDITION_KIND_KEY_EXPIRES_SOON",
+            Self::NeedsApproval => "NODE_CONDITION_KIND_NEEDS_APPROVAL",
+            Self::Stopped => "NODE_CONDITION_KIND_STOPPED",
+            Self::Starting => "NODE_CONDITION_KIND_STARTING",
+            Self::ControlUnreachable => "NODE_CONDITION_KIND_CONTROL_UNREACHABLE",
+            Self::NoRelay => "NODE_CONDITION_KIND_NO_RELAY",
+            Self::NoNetwork => "NODE_CONDITION_KIND_NO_NETWORK",
+            Self::DnsNotReady => "NODE_CONDITION_KIND_DNS_NOT_READY",
+            Self::NoTun => "NODE_CONDITION_KIND_NO_TUN",
+            Self::AddressGone => "NODE_CONDITION_KIND_ADDRESS_GONE",
+            Self::NameSuffixed => "NODE_CONDITION_KIND_NAME_SUFFIXED",
+            Self::NameDiffers => "NODE_CONDITION_KIND_NAME_DIFFERS",
+            Self::CertificatePending => "NODE_CONDITION_KIND_CERTIFICATE_PENDING",
+            Self::HttpsOff => "NODE_CONDITION_KIND_HTTPS_OFF",
+            Self::Other => "NODE_CONDITION_KIND_OTHER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "NODE_CONDITION_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "NODE_CONDITION_KIND_SILENT" => Some(Self::Silent),
+            "NODE_CONDITION_KIND_LOGGED_OUT" => Some(Self::LoggedOut),
+            "NODE_CONDITION_KIND_KEY_EXPIRED" => Some(Self::KeyExpired),
+            "NODE_CONDITION_KIND_KEY_EXPIRES_SOON" => Some(Self::KeyExpiresSoon),
+            "NODE_CONDITION_KIND_NEEDS_APPROVAL" => Some(Self::NeedsApproval),
+            "NODE_CONDITION_KIND_STOPPED" => Some(Self::Stopped),
+            "NODE_CONDITION_KIND_STARTING" => Some(Self::Starting),
+            "NODE_CONDITION_KIND_CONTROL_UNREACHABLE" => Some(Self::ControlUnreachable),
+            "NODE_CONDITION_KIND_NO_RELAY" => Some(Self::NoRelay),
+            "NODE_CONDITION_KIND_NO_NETWORK" => Some(Self::NoNetwork),
+            "NODE_CONDITION_KIND_DNS_NOT_READY" => Some(Self::DnsNotReady),
+            "NODE_CONDITION_KIND_NO_TUN" => Some(Self::NoTun),
+            "NODE_CONDITION_KIND_ADDRESS_GONE" => Some(Self::AddressGone),
+            "NODE_CONDITION_KIND_NAME_SUFFIXED" => Some(Self::NameSuffixed),
+            "NODE_CONDITION_KIND_NAME_DIFFERS" => Some(Self::NameDiffers),
+            "NODE_CONDITION_KIND_CERTIFICATE_PENDING" => Some(Self::CertificatePending),
+            "NODE_CONDITION_KIND_HTTPS_OFF" => Some(Self::HttpsOff),
+            "NODE_CONDITION_KIND_OTHER" => Some(Self::Other),
+            _ => None,
+        }
+    }
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum NodeConditionSeverity {
+    Unspecified = 0,
+    /// Good to know. The node is healthy.
+    Note = 1,
+    /// The node works, but not as well as it should, or not for long.
+    Degraded = 2,
+    /// Nobody can tell how the node is.
+    Unknown = 3,
+    /// The node does not work.
+    Failed = 4,
+}
+impl NodeConditionSeverity {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "NODE_CONDITION_SEVERITY_UNSPECIFIED",
+            Self::Note => "NODE_CONDITION_SEVERITY_NOTE",
+            Self::Degraded => "NODE_CONDITION_SEVERITY_DEGRADED",
+            Self::Unknown => "NODE_CONDITION_SEVERITY_UNKNOWN",
+            Self::Failed => "NODE_CONDITION_SEVERITY_FAILED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "NODE_CONDITION_SEVERITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "NODE_CONDITION_SEVERITY_NOTE" => Some(Self::Note),
+            "NODE_CONDITION_SEVERITY_DEGRADED" => Some(Self::Degraded),
+            "NODE_CONDITION_SEVERITY_UNKNOWN" => Some(Self::Unknown),
+            "NODE_CONDITION_SEVERITY_FAILED" => Some(Self::Failed),
+            _ => None,
+        }
+    }
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TailnetState {
+    Unspecified = 0,
+    /// tailscaled did not answer, or not in a way that is understood.
+    Unknown = 1,
+    NeedsLogin = 2,
+    NeedsApproval = 3,
+    Stopped = 4,
+    Starting = 5,
+    Running = 6,
+}
+impl TailnetState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TAILNET_STATE_UNSPECIFIED",
+            Self::Unknown => "TAILNET_STATE_UNKNOWN",
+            Self::NeedsLogin => "TAILNET_STATE_NEEDS_LOGIN",
+            Self::NeedsApproval => "TAILNET_STATE_NEEDS_APPROVAL",
+            Self::Stopped => "TAILNET_STATE_STOPPED",
+            Self::Starting => "TAILNET_STATE_STARTING",
+            Self::Running => "TAILNET_STATE_RUNNING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TAILNET_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "TAILNET_STATE_UNKNOWN" => Some(Self::Unknown),
+            "TAILNET_STATE_NEEDS_LOGIN" => Some(Self::NeedsLogin),
+            "TAILNET_STATE_NEEDS_APPROVAL" => Some(Self::NeedsApproval),
+            "TAILNET_STATE_STOPPED" => Some(Self::Stopped),
+            "TAILNET_STATE_STARTING" => Some(Self::Starting),
+            "TAILNET_STATE_RUNNING" => Some(Self::Running),
+            _ => None,
+        }
+    }
+}
 /// What the unit shall be.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -1524,6 +1714,11 @@ pub struct ServiceObservation {
     /// Absent: this agent does not tell.
     #[prost(message, optional, tag = "15")]
     pub resources: ::core::option::Option<ContainerResources>,
+    /// What is to be said about the tailnet node that runs in the container, as it
+    /// tells inside of its namespace, the worst first. Only in the answer of
+    /// ObserveStack; empty: nothing, or no node runs there.
+    #[prost(message, repeated, tag = "16")]
+    pub node_conditions: ::prost::alloc::vec::Vec<NodeCondition>,
 }
 /// What a container stands on.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -4351,7 +4546,7 @@ pub struct EngineVersion {
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TailnetStatus {
     #[prost(enumeration = "TailnetState", tag = "1")]
     pub state: i32,
@@ -4379,6 +4574,9 @@ pub struct TailnetStatus {
     /// Why the state is unknown, in words. Empty otherwise.
     #[prost(string, tag = "9")]
     pub reason: ::prost::alloc::string::String,
+    /// What is to be said about the node, the worst first. Empty: nothing is.
+    #[prost(message, repeated, tag = "10")]
+    pub conditions: ::prost::alloc::vec::Vec<NodeCondition>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -4402,6 +4600,30 @@ pub struct WhoAmIResponse {
     /// IP:port that the agent sees.
     #[prost(string, tag = "5")]
     pub peer_address: ::prost::alloc::string::String,
+    /// The caller's device, by the tailnet of the agent's own node: fully
+    /// qualified, without the trailing dot.
+    #[prost(string, tag = "6")]
+    pub node_name: ::prost::alloc::string::String,
+    /// StableID of that device.
+    #[prost(string, tag = "7")]
+    pub node_id: ::prost::alloc::string::String,
+    /// Whose device it is. Empty: it is tagged.
+    #[prost(string, tag = "8")]
+    pub login: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "9")]
+    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The role that the agent's policy gives the device. Empty: no policy is
+    /// configured, so every device of the tailnet has what its certificate says.
+    #[prost(string, tag = "10")]
+    pub tailnet_role: ::prost::alloc::string::String,
+    /// By what: a capability, a login, a tag. Empty: no policy is configured.
+    #[prost(string, tag = "11")]
+    pub tailnet_role_source: ::prost::alloc::string::String,
+    /// The lower of the two, which is what holds.
+    #[prost(string, tag = "12")]
+    pub effective_role: ::prost::alloc::string::String,
+    #[prost(enumeration = "RoleLimit", tag = "13")]
+    pub limited_by: i32,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -4849,45 +5071,37 @@ pub struct ReadAgentJournalResponse {
     #[prost(message, optional, tag = "1")]
     pub line: ::core::option::Option<LogLine>,
 }
+/// Which half keeps the effective role from being higher.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
-pub enum TailnetState {
+pub enum RoleLimit {
     Unspecified = 0,
-    /// tailscaled did not answer, or not in a way that is understood.
-    Unknown = 1,
-    NeedsLogin = 2,
-    NeedsApproval = 3,
-    Stopped = 4,
-    Starting = 5,
-    Running = 6,
+    /// Both give the same role.
+    Neither = 1,
+    Certificate = 2,
+    Tailnet = 3,
 }
-impl TailnetState {
+impl RoleLimit {
     /// String value of the enum field names used in the ProtoBuf definition.
     ///
     /// The values are not transformed in any way and thus are considered stable
     /// (if the ProtoBuf definition does not change) and safe for programmatic use.
     pub fn as_str_name(&self) -> &'static str {
         match self {
-            Self::Unspecified => "TAILNET_STATE_UNSPECIFIED",
-            Self::Unknown => "TAILNET_STATE_UNKNOWN",
-            Self::NeedsLogin => "TAILNET_STATE_NEEDS_LOGIN",
-            Self::NeedsApproval => "TAILNET_STATE_NEEDS_APPROVAL",
-            Self::Stopped => "TAILNET_STATE_STOPPED",
-            Self::Starting => "TAILNET_STATE_STARTING",
-            Self::Running => "TAILNET_STATE_RUNNING",
+            Self::Unspecified => "ROLE_LIMIT_UNSPECIFIED",
+            Self::Neither => "ROLE_LIMIT_NEITHER",
+            Self::Certificate => "ROLE_LIMIT_CERTIFICATE",
+            Self::Tailnet => "ROLE_LIMIT_TAILNET",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
-            "TAILNET_STATE_UNSPECIFIED" => Some(Self::Unspecified),
-            "TAILNET_STATE_UNKNOWN" => Some(Self::Unknown),
-            "TAILNET_STATE_NEEDS_LOGIN" => Some(Self::NeedsLogin),
-            "TAILNET_STATE_NEEDS_APPROVAL" => Some(Self::NeedsApproval),
-            "TAILNET_STATE_STOPPED" => Some(Self::Stopped),
-            "TAILNET_STATE_STARTING" => Some(Self::Starting),
-            "TAILNET_STATE_RUNNING" => Some(Self::Running),
+            "ROLE_LIMIT_UNSPECIFIED" => Some(Self::Unspecified),
+            "ROLE_LIMIT_NEITHER" => Some(Self::Neither),
+            "ROLE_LIMIT_CERTIFICATE" => Some(Self::Certificate),
+            "ROLE_LIMIT_TAILNET" => Some(Self::Tailnet),
             _ => None,
         }
     }

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "omni_scale/v1/check.proto",
     "omni_scale/v1/host.proto",
     "omni_scale/v1/machine.proto",
+    "omni_scale/v1/node.proto",
     "omni_scale/v1/operation.proto",
     "omni_scale/v1/stack.proto",
     "omni_scale/v1/unit.proto",

@@ -13,6 +13,12 @@ const FILES: &str = "/root/bench";
 
 /// On `idp`: it has the least else to do.
 pub(crate) async fn measure(lab: &Lab) -> anyhow::Result<Vec<Row>> {
+    let rounds = on_idp(lab, "load").await?;
+    rows(&serde_json::from_str::<Vec<Pair>>(&rounds)?)
+}
+
+/// Runs a part of this program on `idp`, with the agent's and the operator's keys beside it. Returns what it prints.
+pub(crate) async fn on_idp(lab: &Lab, part: &str) -> anyhow::Result<String> {
     let prepare = format!(
         "rm -rf {FILES}; install -d -m 0700 {FILES}; \
          cp /var/lib/omni-scale/identity/current/{{agent.key,agent.pem,authority.pem}} {FILES}; \
@@ -27,10 +33,10 @@ pub(crate) async fn measure(lab: &Lab) -> anyhow::Result<Vec<Row>> {
         lab.given("idp", &["bash", "-euc", &keep], contents.as_bytes())
             .await?;
     }
-    let load = format!("exec {FILES}/omni-scale-bench load {FILES} $(tailscale ip -4):7443");
-    let rounds = lab.script("idp", &load).await;
+    let run = format!("exec {FILES}/omni-scale-bench {part} {FILES} $(tailscale ip -4):7443");
+    let printed = lab.script("idp", &run).await;
     lab.on("idp", &["rm", "-rf", FILES]).await?;
-    rows(&serde_json::from_str::<Vec<Pair>>(&rounds?)?)
+    printed
 }
 
 fn rows(pairs: &[Pair]) -> anyhow::Result<Vec<Row>> {

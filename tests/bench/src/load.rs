@@ -78,7 +78,8 @@ pub(crate) async fn run(files: &Path, agent: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn serve(files: &Path, address: SocketAddr) -> anyhow::Result<Child> {
+/// The bare server, as a process of its own.
+pub(crate) fn serve(files: &Path, address: SocketAddr) -> anyhow::Result<Child> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the bare server is a process of its own, as the agent is"
@@ -88,7 +89,11 @@ fn serve(files: &Path, address: SocketAddr) -> anyhow::Result<Child> {
     Ok(command.kill_on_drop(true).spawn()?)
 }
 
-async fn connect(files: &Path, address: SocketAddr) -> anyhow::Result<HealthClient<Channel>> {
+/// A new connection; waits for a server that has only just been started.
+pub(crate) async fn connect(
+    files: &Path,
+    address: SocketAddr,
+) -> anyhow::Result<HealthClient<Channel>> {
     let connector = TlsConnector::from(Arc::new(tls::client(files)?));
     let until = Instant::now() + Duration::from_secs(5);
     loop {
@@ -149,7 +154,8 @@ async fn throughput(client: &HealthClient<Channel>) -> anyhow::Result<f64> {
     Ok(answered / begun.elapsed().as_secs_f64())
 }
 
-async fn check(client: &mut HealthClient<Channel>) -> anyhow::Result<()> {
+/// One call.
+pub(crate) async fn check(client: &mut HealthClient<Channel>) -> anyhow::Result<()> {
     let answer = client.check(HealthCheckRequest::default()).await?;
     ensure!(
         answer.into_inner().status() == ServingStatus::Serving,

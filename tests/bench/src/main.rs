@@ -1,7 +1,8 @@
 //! Measures what omni-scale promises about memory and speed, on the lab's hosts and beside a baseline of the same run.
 //!
-//! Without arguments, or with the names of parts, it drives the lab (`tests/bench/run`). `load` and `serve` are what it
-//! runs of itself on a lab host: callers of the health service, and the bare server that the agent is compared with.
+//! Without arguments, or with the names of parts, it drives the lab (`tests/bench/run`). `load`, `whois` and `serve` are
+//! what it runs of itself on a lab host, with files and an address: callers of the health service, the cost of knowing
+//! who calls, and the bare server that the agent is compared with.
 //! It judges nothing but whether a target is met, and it leaves the lab rolled out and green.
 
 mod apply;
@@ -16,6 +17,7 @@ mod sample;
 mod start;
 mod table;
 mod tls;
+mod whois;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -25,7 +27,9 @@ use anyhow::{Context as _, bail};
 use lab::Lab;
 use table::Row;
 
-const PARTS: [&str; 6] = ["memory", "start", "health", "apply", "rollout", "machines"];
+const PARTS: [&str; 7] = [
+    "memory", "start", "health", "whois", "apply", "rollout", "machines",
+];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -33,6 +37,7 @@ async fn main() -> anyhow::Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["load", files, agent] => load::run(Path::new(files), agent.parse()?).await,
+        ["whois", files, agent] => whois::run(Path::new(files), agent.parse()?).await,
         ["serve", files, address] => bare::serve(Path::new(files), address.parse()?).await,
         parts => measure(parts).await,
     }
@@ -62,6 +67,7 @@ async fn measure(parts: &[&str]) -> anyhow::Result<()> {
                 "memory" => memory::measure(&lab).await,
                 "start" => start::measure(&lab).await,
                 "health" => health::measure(&lab).await,
+                "whois" => whois::measure(&lab).await,
                 "apply" => apply::measure(&lab).await,
                 "machines" => machines::measure(),
                 _ => rollout::measure(&lab).await,

@@ -35,6 +35,8 @@ ADMIN_URL=http://$INTERNET_ADDRESS:9900
 ACME_URL=https://$INTERNET_ADDRESS:14000/dir
 ARTIFACTS_URL=http://$INTERNET_ADDRESS:8000
 TAILNET_DOMAIN=tail.test
+# What the tailnet's policy grants to devices that may ask agents.
+CAPABILITY=$TAILNET_DOMAIN/cap/omni-scale
 
 # The cluster of pve, and the token that omni-scale has there.
 HYPERVISOR_URL=https://10.77.0.14:8006

@@ -17,5 +17,6 @@ mod rollout;
 mod running;
 mod seed;
 mod site;
+mod tailnet;
 mod upgrades;
 mod watching;

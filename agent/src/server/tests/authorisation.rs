@@ -63,6 +63,12 @@ async fn a_viewer_is_told_about_the_host_and_who_they_are() {
         .into_inner();
     assert_eq!((me.name.as_str(), me.role.as_str()), ("ada", "viewer"));
     assert!(me.peer_address.starts_with("127.0.0.1:"));
+    assert_eq!(
+        (me.node_name.as_str(), me.login.as_str()),
+        ("desk.tail.test", "ada@example.net")
+    );
+    assert_eq!(me.effective_role, "viewer");
+    assert_eq!(me.limited_by(), v1::RoleLimit::Certificate);
 }
 
 #[tokio::test]
@@ -162,7 +168,7 @@ async fn a_viewer_changes_nothing() {
     assert_eq!(refused.code(), Code::PermissionDenied);
     assert_eq!(
         refused.message(),
-        "`ada` has the role viewer; this needs operator"
+        "the certificate of `ada` has the role viewer; this needs operator"
     );
     let listed = rig
         .operator("viewer")

@@ -3,6 +3,8 @@
 
 mod authorisation;
 mod enrolment;
+mod gate;
 mod machines;
 mod rig;
 mod services;
+mod tailnet;

@@ -33,6 +33,7 @@ use crate::ledger::Ledger;
 use crate::machine::{MachineParts, Machines, ProxmoxHypervisors};
 use crate::operation::Operations;
 use crate::secrets::Secrets;
+use crate::server::gate::Gate;
 use crate::server::listen::{Listening, listen};
 use crate::server::serve::serve;
 use crate::server::tls::Credentials;
@@ -54,6 +55,8 @@ pub(super) struct Rig {
     pub(super) identities: Arc<IdentityStore>,
     pub(super) tokens: TokenFile,
     pub(super) address: SocketAddr,
+    /// Where it listens from now on, when this is told another address.
+    pub(super) listens_on: watch::Sender<Option<Ipv4Addr>>,
     pub(super) parts: Parts,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     _directory: tempfile::TempDir,
@@ -63,6 +66,7 @@ pub(super) struct Rig {
 pub(super) struct Parts {
     pub(super) journal: FakeJournal,
     pub(super) secrets: Arc<Secrets>,
+    pub(super) tailnet: Arc<FakeTailnet>,
     /// With the role `tsidp`.
     pub(super) unit: Option<UnitRig>,
 }
@@ -81,11 +85,18 @@ pub(super) type Shown = Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'sta
 impl Rig {
     /// As it is after the installation, with the role `omni`.
     pub(super) async fn unenrolled() -> Self {
-        Self::with_role(HostRole::Omni, None).await
+        Self::with_role(HostRole::Omni, None, "").await
+    }
+
+    /// A member whose root wrote this agent.toml.
+    pub(super) async fn enrolled_with(agent_toml: &str) -> Self {
+        Self::with_role(HostRole::Omni, None, agent_toml)
+            .await
+            .enroll()
     }
 
     /// With what stands in `ledger` for its ledger.
-    async fn with_role(role: HostRole, ledger: Option<&[u8]>) -> Self {
+    async fn with_role(role: HostRole, ledger: Option<&[u8]>, agent_toml: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         if let Some(contents) = ledger {
             files::write_atomically(&directory.path().join("ledger"), contents, 0o600).unwrap();
@@ -94,24 +105,37 @@ impl Rig {
         let identities = Arc::new(IdentityStore::open(&identity).unwrap());
         let tokens = TokenFile::in_directory(&identity);
         let credentials = Credentials::new(identities.clone(), tokens.clone()).unwrap();
-        let (address_source, addresses) = watch::channel(Some(Ipv4Addr::LOCALHOST));
+        let (listens_on, addresses) = watch::channel(Some(Ipv4Addr::LOCALHOST));
         let (connections, incoming) = mpsc::channel(4);
         let (state, mut states) = watch::channel(Listening::WaitingForAddress);
-        let listening = tokio::spawn(async move {
-            // The sender lives as long as the listener.
-            listen(addresses, 0, Arc::new(credentials), connections, state).await;
-            drop(address_source);
-        });
         let parts = Parts {
             journal: FakeJournal::default(),
             secrets: Arc::new(Secrets::open(&directory.path().join("secrets")).unwrap()),
+            tailnet: Arc::new(FakeTailnet::running(
+                "omni.tail.test",
+                Ipv4Addr::new(100, 64, 0, 3),
+            )),
             unit: (role == HostRole::Tsidp).then(UnitRig::new),
         };
         let routes = routes(directory.path(), &identities, &tokens, role, &parts);
-        let identities_served = identities.clone();
+        let policy = crate::config::parse(agent_toml, "agent.toml".as_ref()).unwrap();
+        let gate = Arc::new(Gate::new(
+            identities.clone(),
+            parts.tailnet.clone(),
+            policy.tailnet,
+        ));
+        let refusals = gate.refusals();
+        let listening = tokio::spawn(listen(
+            addresses,
+            0,
+            Arc::new(credentials),
+            connections,
+            state,
+            refusals,
+        ));
         let serving = tokio::spawn(async move {
             let incoming = ReceiverStream::new(incoming);
-            serve(routes, identities_served, incoming, std::future::pending())
+            serve(routes, gate, incoming, std::future::pending())
                 .await
                 .unwrap();
         });
@@ -128,6 +152,7 @@ impl Rig {
             identities,
             tokens,
             address,
+            listens_on,
             parts,
             tasks: vec![listening, serving],
             _directory: directory,
@@ -140,12 +165,12 @@ impl Rig {
     }
 
     pub(super) async fn enrolled_with_role(role: HostRole) -> Self {
-        Self::with_role(role, None).await.enroll()
+        Self::with_role(role, None, "").await.enroll()
     }
 
     /// A member whose ledger somebody has spoilt.
     pub(super) async fn enrolled_and_damaged() -> Self {
-        Self::with_role(HostRole::Omni, Some(b"no ledger at all"))
+        Self::with_role(HostRole::Omni, Some(b"no ledger at all"), "")
             .await
             .enroll()
     }
@@ -232,10 +257,7 @@ fn routes(
         secrets.clone(),
         identities.deployment(),
     );
-    let tailnet = Arc::new(FakeTailnet::running(
-        "omni.tail.test",
-        Ipv4Addr::new(100, 64, 0, 3),
-    ));
+    let tailnet = parts.tailnet.clone();
     let roles = BTreeSet::from([role]);
     let enrollment = Enrollment::new(
         identities.clone(),

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use omni_scale_proto::id::SecretName;
-use omni_scale_proto::v1::{self, CheckStatus, SecretUse, TailnetState};
+use omni_scale_proto::v1::{self, CheckStatus, SecretUse};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::Finding;
 use crate::clock;
-use crate::error::chain;
 use crate::secrets::{SecretValue, Secrets, open_pgp};
-use crate::tailnet::Tailnet;
+use crate::tailnet::condition::{Condition, Severity};
+use crate::tailnet::{NodeView, Tailnet};
 
 /// What expires sooner is worth a warning.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -181,33 +181,32 @@ fn certificate_chain(value: &SecretValue) -> Result<Option<String>, String> {
 
 /// Whether the host's own node is connected, under the name that is expected.
 pub(super) async fn tailnet(tailnet: &dyn Tailnet, check: &v1::TailnetCheck) -> Finding {
-    let status = match tailnet.status().await {
-        Ok(status) => status,
-        Err(error) => {
-            return Finding::unknown(chain(&error))
-                .with_hint("`systemctl status tailscaled` on the host says more");
-        }
+    let view = NodeView::of(tailnet).await;
+    let evidence: Vec<String> = view
+        .conditions
+        .iter()
+        .map(|condition| format!("the node {}", condition.summary))
+        .collect();
+    let worst = view.conditions.first();
+    let about = |condition: &Condition, status: CheckStatus| {
+        let summary = format!("the host's tailnet node {}", condition.summary);
+        Finding::new(status, summary)
+            .with_hint(condition.fix.clone())
+            .with_evidence(evidence.clone())
     };
-    let trouble = match status.state {
-        TailnetState::Running => None,
-        TailnetState::NeedsLogin => Some((
-            "is not logged in",
-            "`sudo tailscale up` on the host logs it in",
-        )),
-        TailnetState::NeedsApproval => Some((
-            "waits for approval",
-            "an admin of the tailnet approves it in the machines page",
-        )),
-        TailnetState::Stopped => Some(("is stopped", "`sudo tailscale up` on the host starts it")),
-        TailnetState::Starting => Some(("is starting", "")),
-        TailnetState::Unknown | TailnetState::Unspecified => {
-            Some(("is in a state that is not understood", ""))
-        }
+    let Some(status) = view.status.as_ref().filter(|_| view.runs()) else {
+        return match worst {
+            Some(condition) if condition.severity == Severity::Unknown => {
+                about(condition, CheckStatus::Unknown)
+            }
+            Some(condition) => about(condition, CheckStatus::Failed),
+            None => {
+                Finding::unknown("the host's tailnet node is in a state that is not understood")
+            }
+        };
     };
-    if let Some((what, hint)) = trouble {
-        return Finding::failed(format!("the host's tailnet node {what}"))
-            .with_hint(hint)
-            .with_evidence(status.health);
+    if let Some(condition) = worst.filter(|condition| condition.severity == Severity::Failed) {
+        return about(condition, CheckStatus::Failed);
     }
     let expected = check.expected_dns_name.trim_end_matches('.');
     if !expected.is_empty() && !status.dns_name.eq_ignore_ascii_case(expected) {
@@ -216,22 +215,13 @@ pub(super) async fn tailnet(tailnet: &dyn Tailnet, check: &v1::TailnetCheck) -> 
             status.dns_name
         ))
         .with_hint("rename the machine in the tailnet, or correct the deployment")
-        .with_evidence(status.health);
+        .with_evidence(evidence);
+    }
+    if let Some(condition) = view.trouble() {
+        return about(condition, CheckStatus::Warning);
     }
     let summary = format!("the host's tailnet node {} is connected", status.dns_name);
-    let expires_soon = status.key_expiry_milliseconds.is_some_and(|end| {
-        let soon = i64::try_from(SOON.as_millis()).unwrap_or(i64::MAX);
-        end < clock::now_milliseconds().saturating_add(soon)
-    });
-    if expires_soon {
-        return Finding::new(
-            CheckStatus::Warning,
-            format!("{summary}; its key expires within 14 days"),
-        )
-        .with_hint("disable key expiry for this machine in the tailnet, or log in anew in time")
-        .with_evidence(status.health);
-    }
-    Finding::passed(summary).with_evidence(status.health)
+    Finding::passed(summary).with_evidence(evidence)
 }
 
 #[cfg(test)]

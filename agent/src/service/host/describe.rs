@@ -10,6 +10,7 @@ use crate::clock;
 use crate::config::Paths;
 use crate::error::chain;
 use crate::files;
+use crate::tailnet::NodeView;
 
 /// What does not change while the agent runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Bounded by what it asks: tailscaled, the bus and the Engine each bound their own answers.
 pub(super) async fn describe(host: &Host) -> v1::DescribeResponse {
     let (tailnet, systemd_version, engine) = tokio::join!(
-        tailnet(host),
+        NodeView::of(&*host.tailnet),
         host.checks.systemd_version(),
         host.checks.engine_version(),
     );
@@ -62,7 +63,7 @@ pub(super) async fn describe(host: &Host) -> v1::DescribeResponse {
         boot_id: host.facts.boot_id.clone(),
         host_name: enrolled.map_or(String::new(), |enrolled| enrolled.host.to_string()),
         roles: host.facts.roles.iter().map(ToString::to_string).collect(),
-        tailnet: Some(tailnet),
+        tailnet: Some(tailnet.into()),
         clock_milliseconds: clock::now_milliseconds(),
         systemd_version,
         engine,
@@ -72,16 +73,5 @@ pub(super) async fn describe(host: &Host) -> v1::DescribeResponse {
         targets: host.operations.targets(),
         deny_list_version: identity.deny_list.version,
         damage: host.operations.damage().unwrap_or_default(),
-    }
-}
-
-async fn tailnet(host: &Host) -> v1::TailnetStatus {
-    match host.tailnet.status().await {
-        Ok(status) => status.into(),
-        Err(error) => v1::TailnetStatus {
-            state: v1::TailnetState::Unknown.into(),
-            reason: chain(&error),
-            ..v1::TailnetStatus::default()
-        },
     }
 }

@@ -1,6 +1,7 @@
 //! `HostService`: decode, call what does it, encode.
 
 mod artifact;
+mod caller;
 mod describe;
 mod enrolment;
 mod lease;
@@ -22,7 +23,6 @@ use crate::journal::{Journal, JournalUnit, Selection};
 use crate::lease::Leases;
 use crate::operation::Operations;
 use crate::secrets::Secrets;
-use crate::server::identity::{Caller, OperatorCaller};
 use crate::server::status::status;
 use crate::tailnet::Tailnet;
 
@@ -85,14 +85,7 @@ impl HostService for Api {
         &self,
         request: Request<v1::WhoAmIRequest>,
     ) -> Result<Response<v1::WhoAmIResponse>, Status> {
-        let caller = operator(&request)?;
-        Ok(Response::new(v1::WhoAmIResponse {
-            name: caller.identity.name.into(),
-            role: caller.identity.role.to_string(),
-            certificate_serial: caller.serial,
-            certificate_not_after_milliseconds: caller.not_after_milliseconds,
-            peer_address: caller.peer.map_or(String::new(), |peer| peer.to_string()),
-        }))
+        caller::who_am_i(&request).map(Response::new)
     }
 
     async fn run_checks(
@@ -202,13 +195,5 @@ impl HostService for Api {
             Err(error) => Err(status(&error)),
         });
         Ok(Response::new(lines.boxed()))
-    }
-}
-
-/// Who calls. The role table has let them through; this is for what they are told.
-fn operator<Message>(request: &Request<Message>) -> Result<OperatorCaller, Status> {
-    match request.extensions().get::<Caller>() {
-        Some(Caller::Operator(caller)) => Ok(caller.clone()),
-        _ => Err(Status::unauthenticated("the connection names no operator")),
     }
 }

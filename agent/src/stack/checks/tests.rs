@@ -142,12 +142,39 @@ async fn the_sidecar_is_asked_for_its_name() {
     host.engine.answer(
         "tailscale",
         0,
-        r#"{"BackendState":"Running","Self":{"DNSName":"omni.tail.ts.net."}}"#,
+        r#"{"BackendState":"Running","TUN":true,"Self":{"DNSName":"omni.tail.ts.net."}}"#,
     );
     assert_eq!(
         host.stacks.sidecar_name(&check).await.status,
         CheckStatus::Passed
     );
+    // The same words in the observation, for who looks at the whole.
+    host.engine.answer(
+        "tailscale",
+        0,
+        r#"{"BackendState":"NeedsLogin","HaveNodeKey":true,"Self":{"Expired":true}}"#,
+    );
+    let mut observed = host.observe().await;
+    let sidecar = observed
+        .services
+        .iter_mut()
+        .find(|other| other.service == "omni-tailscale")
+        .unwrap();
+    // What tells a service of containerboot from others.
+    let applied = sidecar.applied.as_mut().unwrap();
+    applied.environment.push(v1::EnvironmentVariable {
+        name: "TS_STATE_DIR".to_owned(),
+        value: None,
+    });
+    host.stacks.look_at_nodes(&mut observed).await;
+    let said = |service: &str| {
+        let mut services = observed.services.iter();
+        let found = services.find(|other| other.service == service).unwrap();
+        let kinds = found.node_conditions.iter().map(v1::NodeCondition::kind);
+        kinds.collect::<Vec<_>>()
+    };
+    assert_eq!(said("omni-tailscale"), [v1::NodeConditionKind::KeyExpired]);
+    assert_eq!(said("omni"), []);
     host.engine.answer("tailscale", 1, "");
     assert_eq!(
         host.stacks.sidecar_name(&check).await.status,

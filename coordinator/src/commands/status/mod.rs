@@ -4,6 +4,7 @@
 //! keeps the view up to date from the agents' streams.
 
 pub(super) mod machines;
+mod node;
 mod rows;
 mod view;
 mod watch;

@@ -135,26 +135,9 @@ fn agent_row(view: &HostView) -> Row {
 }
 
 fn tailnet_row(view: &HostView, tailnet: Option<&v1::TailnetStatus>) -> Row {
-    let Some(tailnet) = tailnet else {
-        return lost(view, "tailnet", "the agent does not say");
-    };
-    let (state, word) = match tailnet.state() {
-        v1::TailnetState::Running => (State::Good, "connected"),
-        v1::TailnetState::Starting => (State::Attention, "starting"),
-        v1::TailnetState::NeedsLogin => (State::Bad, "needs login"),
-        v1::TailnetState::NeedsApproval => (State::Bad, "needs approval"),
-        v1::TailnetState::Stopped => (State::Bad, "stopped"),
-        v1::TailnetState::Unknown | v1::TailnetState::Unspecified => (State::Unknown, "unknown"),
-    };
-    let said = [&tailnet.dns_name, &tailnet.ipv4, &tailnet.reason];
-    let detail = said.into_iter().chain(&tailnet.health);
-    let detail: Vec<&str> = detail
-        .map(String::as_str)
-        .filter(|text| !text.is_empty())
-        .collect();
-    Row {
-        detail: detail.join(", "),
-        ..row(view, "tailnet", state, word)
+    match tailnet {
+        Some(tailnet) => super::node::row(view, "tailnet", tailnet),
+        None => lost(view, "tailnet", "the agent does not say"),
     }
 }
 
@@ -267,7 +250,7 @@ fn service_row(view: &HostView, service: &ServiceView, seen: &v1::ServiceObserva
     use v1::ContainerState as Container;
     let mut detail = Vec::new();
     let (state, word) = match seen.state() {
-        Container::Running => running(health(view, &service.health_name), seen),
+        Container::Running => with_node(running(health(view, &service.health_name), seen), seen),
         Container::Created => (State::Attention, "created"),
         Container::Restarting => (State::Bad, "restarting"),
         Container::Paused => (State::Bad, "paused"),
@@ -290,10 +273,22 @@ fn service_row(view: &HostView, service: &ServiceView, seen: &v1::ServiceObserva
             seen.changed_secrets.join(", ")
         ));
     }
+    detail.extend(super::node::said(&seen.node_conditions));
     Row {
         since: seen.started_at_milliseconds,
         detail: detail.join(", "),
         ..row(view, &service.name, state, word)
+    }
+}
+
+/// A container with a tailnet node in it is as good as that node, and never better.
+fn with_node(
+    container: (State, &'static str),
+    seen: &v1::ServiceObservation,
+) -> (State, &'static str) {
+    match super::node::judge(&seen.node_conditions) {
+        Some(node) if container.0 != State::Bad => node,
+        _ => container,
     }
 }
 
@@ -412,6 +407,24 @@ mod tests {
             let rows = with_stack(known(vec![service(Running, check)]), health);
             assert_eq!(rows[0].state, state, "{health:?} {check:?}");
         }
+    }
+
+    #[test]
+    fn a_sidecar_is_as_good_as_its_node() {
+        let mut sidecar = service(v1::ContainerState::Running, v1::ContainerHealth::Healthy);
+        sidecar.node_conditions = vec![v1::NodeCondition {
+            kind: v1::NodeConditionKind::KeyExpired.into(),
+            severity: v1::NodeConditionSeverity::Failed.into(),
+            summary: "has an expired key".to_owned(),
+            fix: "a new one".to_owned(),
+            code: String::new(),
+        }];
+        let rows = with_stack(known(vec![sidecar]), None);
+        assert_eq!(
+            (rows[0].state, rows[0].word.as_str()),
+            (State::Bad, "key expired")
+        );
+        assert!(rows[0].detail.contains("has an expired key: a new one"));
     }
 
     #[test]

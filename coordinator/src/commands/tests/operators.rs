@@ -85,3 +85,23 @@ async fn every_command_warns_of_a_certificate_that_ends_soon() {
         "omni-scale renew --operator",
     ]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_host_says_whom_it_takes_us_for() {
+    let desk = Desk::deployed().await;
+    desk.run(&format!("whoami {OMNI}")).await.done().shows(&[
+        "desk.tail.test",
+        "ada@example.net",
+        "limited by the tailnet",
+    ]);
+    let ran = desk
+        .run(&format!("whoami {OMNI} --output json"))
+        .await
+        .done();
+    let me = ran.json("whoami");
+    assert_eq!(
+        (&me["role"], &me["limited_by"]),
+        (&"operator".into(), &"tailnet".into())
+    );
+    desk.run("whoami nowhere").await.ended(Exit::Usage);
+}

@@ -95,7 +95,18 @@ impl HostService for TestAgent {
     }
 
     async fn who_am_i(&self, _: Request<v1::WhoAmIRequest>) -> Answer<v1::WhoAmIResponse> {
-        Ok(Response::new(v1::WhoAmIResponse::default()))
+        Ok(Response::new(v1::WhoAmIResponse {
+            name: "ada".to_owned(),
+            role: "admin".to_owned(),
+            node_name: "desk.tail.test".to_owned(),
+            node_id: "n1".to_owned(),
+            login: "ada@example.net".to_owned(),
+            tailnet_role: "operator".to_owned(),
+            tailnet_role_source: "login `ada@example.net`".to_owned(),
+            effective_role: "operator".to_owned(),
+            limited_by: v1::RoleLimit::Tailnet.into(),
+            ..v1::WhoAmIResponse::default()
+        }))
     }
 
     async fn run_checks(
