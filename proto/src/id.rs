@@ -111,6 +111,22 @@ text_id! {
     }
 }
 
+text_id! {
+    /// An application capability of a tailnet's policy: `DOMAIN/PATH` without a scheme, in a domain that is not
+    /// Tailscale's own. Source: <https://tailscale.com/kb/1537/grants-app-capabilities>.
+    CapabilityName, "capability name", "a domain of yours and a path, as in `example.com/cap/omni-scale`", |text| {
+        let plain = |part: &str| {
+            !part.is_empty()
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte))
+        };
+        let (domain, path) = text.split_once('/').unwrap_or_default();
+        domain.contains('.')
+            && plain(domain)
+            && plain(path)
+            && !domain.eq_ignore_ascii_case("tailscale.com")
+    }
+}
+
 fn is_label(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && !text.starts_with('-')

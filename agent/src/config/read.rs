@@ -422,11 +422,11 @@ mod tests {
             ),
             (
                 "[tailnet]\ncapability = \"https://example.com/cap/omni-scale\"",
-                "agent.toml:2:14: `https://example.com/cap/omni-scale` is not an application capability",
+                "agent.toml:2:14: `https://example.com/cap/omni-scale` is not a capability name",
             ),
             (
                 "[tailnet]\ncapability = \"tailscale.com/cap/x\"",
-                "`tailscale.com/cap/x` is Tailscale's own",
+                "`tailscale.com/cap/x` is not a capability name: a domain of yours",
             ),
             (
                 "[tailnet.logins]\n\"ada@example.net\" = \"amdin\"",

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use omni_scale_proto::id::OperatorName;
+use omni_scale_proto::id::{CapabilityName, OperatorName};
 use omni_scale_proto::role::Role;
 use serde::Deserialize;
 use toml::Spanned;
@@ -16,7 +16,7 @@ use super::read::Fault;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TailnetPolicy {
     /// The application capability whose values name roles: `example.com/cap/omni-scale`.
-    pub capability: Option<String>,
+    pub capability: Option<CapabilityName>,
     /// Roles by login of the device's owner: `ada@example.net`.
     pub logins: BTreeMap<String, Role>,
     /// Roles by tag of the device: `tag:operator`.
@@ -54,9 +54,10 @@ pub(super) struct RawTailnet {
 
 impl RawTailnet {
     pub(super) fn check(self) -> Result<TailnetPolicy, Fault> {
-        if let Some(capability) = &self.capability {
-            check_capability(capability)?;
-        }
+        let capability = self.capability.map(|name| {
+            let parsed = name.get_ref().parse::<CapabilityName>();
+            parsed.map_err(|error| Fault::new(&name, error.to_string()))
+        });
         let logins = roles(self.logins, |login| {
             let plain = login.contains('@') && !login.contains(char::is_whitespace);
             plain
@@ -73,31 +74,12 @@ impl RawTailnet {
                 .ok_or("is not a tag: write it as in `tag:operator`")
         })?;
         Ok(TailnetPolicy {
-            capability: self.capability.map(Spanned::into_inner),
+            capability: capability.transpose()?,
             logins,
             tags,
             bind: bindings(self.bind)?,
         })
     }
-}
-
-/// `DOMAIN/PATH`, without a scheme; source: https://tailscale.com/kb/1537/grants-app-capabilities.
-fn check_capability(capability: &Spanned<String>) -> Result<(), Fault> {
-    let name = capability.get_ref();
-    let plain = |text: &str| {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
-        !text.is_empty() && text.bytes().all(allowed)
-    };
-    let (domain, path) = name.split_once('/').unwrap_or_default();
-    if !domain.contains('.') || !plain(domain) || !plain(path) {
-        let rule = "is not an application capability: write it as in `example.com/cap/omni-scale`, with a domain of yours";
-        return Err(Fault::new(capability, format!("`{name}` {rule}")));
-    }
-    if domain.eq_ignore_ascii_case("tailscale.com") {
-        let rule = "is Tailscale's own: put a domain of yours in the place of `tailscale.com`";
-        return Err(Fault::new(capability, format!("`{name}` {rule}")));
-    }
-    Ok(())
 }
 
 fn roles(

@@ -31,7 +31,7 @@ pub fn granted(policy: &TailnetPolicy, peer: &Peer) -> Result<Option<Grant>, Str
         Some((*role, format!("tag `{tag}`")))
     });
     let capability = policy.capability.as_ref().and_then(|name| {
-        let values = peer.capabilities.get(name)?;
+        let values = peer.capabilities.get(name.as_str())?;
         let role = values.iter().filter_map(highest).max()?;
         Some((role, format!("capability `{name}`")))
     });
@@ -55,7 +55,7 @@ fn highest(value: &Value) -> Option<Role> {
 fn missing(policy: &TailnetPolicy, peer: &Peer) -> String {
     let device = peer.spoken();
     match &policy.capability {
-        Some(name) if peer.capabilities.contains_key(name) => format!(
+        Some(name) if peer.capabilities.contains_key(name.as_str()) => format!(
             "the tailnet grants `{name}` to device {device}, but no value of it names a role\nhint: write `\"{name}\": \
              [{{\"roles\": [\"operator\"]}}]` in the tailnet's policy file"
         ),

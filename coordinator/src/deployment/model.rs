@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use omni_scale_proto::id::{DeploymentId, HostName, SecretName, ServiceName, Sha256};
+use omni_scale_proto::id::{
+    CapabilityName, DeploymentId, HostName, SecretName, ServiceName, Sha256,
+};
 use omni_scale_proto::role::HostRole;
 use uuid::Uuid;
 
@@ -198,6 +200,8 @@ pub struct Tailnet {
     pub control_url: Option<HttpUrl>,
     /// PEM certificates of private authorities. Empty: none.
     pub extra_roots_pem: String,
+    /// What agents of hosts that are made demand of a device that asks them. Absent: nothing.
+    pub capability: Option<CapabilityName>,
 }
 
 /// A host that has an agent.

@@ -142,11 +142,13 @@ fn read_tailnet(files: &dyn Files, context: &Context<'_>, fields: Fields<'_>) ->
     let domain = fields.required_parsed("domain");
     let control_url = fields.optional_parsed("control_url");
     let extra_roots_pem = read_certificates(files, context, &fields, "extra_roots");
+    let capability = fields.optional_parsed("capability");
     fields.finish();
     Some(Tailnet {
         domain: domain?,
         control_url,
         extra_roots_pem: extra_roots_pem?,
+        capability,
     })
 }
 

@@ -523,6 +523,11 @@ fn machines_that_cannot_be_meant_are_refused_with_their_place() {
             "does not say what it is",
         ),
         (
+            "extra_roots: [roots.pem]",
+            "capability: tailscale.com/cap/omni-scale",
+            "is not a capability name: a domain of yours",
+        ),
+        (
             "search: site.lan",
             "search: site.lan.",
             "is not a search domain",

@@ -22,17 +22,17 @@ package_file() {
 # publish_packages: what was built as a signed repository, as a fleet has it; beside the agent's package
 # the version after it, which is the same but for its number.
 publish_packages() {
-    local repository=$LAB_STATE/artifacts/packages next=$LAB_STATE/next key files
+    local served=$LAB_STATE/artifacts/packages next=$LAB_STATE/next key files
     export GNUPGHOME=$LAB_STATE/gnupg
     install -d -m 0700 "$GNUPGHOME"
     gpg --batch --list-secret-keys packages@lab.test >/dev/null 2>&1 ||
         gpg --batch --quiet --passphrase '' --quick-generate-key packages@lab.test ed25519 sign never
     key=$(gpg --batch --with-colons --list-secret-keys packages@lab.test | awk -F: '/^fpr/ { print $10; exit }')
-    rm -rf "$repository" "$next"
+    rm -rf "$served" "$next"
     mkdir "$next"
     mapfile -t files <"$LAB_STATE/packages.list"
     files+=("$(next_version "$(package_file omni-scale-agent)" "$next")")
-    "$REPOSITORY/packaging/repository" --key "$key" "$repository" "${files[@]}"
+    "$REPOSITORY/packaging/repository" --key "$key" "$served" "${files[@]}"
 }
 
 # next_version FILE DIRECTORY: the same package with a higher version.

@@ -152,6 +152,13 @@ fn agent(script: &mut String, deployment: &Deployment, stack: &DesiredStack, hos
     for role in &roles {
         let _ = write!(script, " --role {role}");
     }
+    if let Some(capability) = &deployment.tailnet.capability {
+        let _ = write!(
+            script,
+            " --tailnet-capability {}",
+            quoted(capability.as_str())
+        );
+    }
     if roles.contains(&HostRole::Tsidp) {
         tsidp_policy(script, deployment);
     }

@@ -30,7 +30,9 @@ fn deployment(text: &str) -> Deployment {
 
 /// Two machines that become the hosts, made by the agent of a third.
 fn full() -> Deployment {
-    deployment(&(FULL.replacen("hosts:\n", "hosts:\n  pve:\n    roles: [proxmox]\n", 1) + MACHINES))
+    let capability = "tailnet:\n  capability: example.com/cap/omni-scale\n";
+    let text = FULL.replacen("tailnet:\n", capability, 1);
+    deployment(&(text.replacen("hosts:\n", "hosts:\n  pve:\n    roles: [proxmox]\n", 1) + MACHINES))
 }
 
 fn machine<'a>(deployment: &'a Deployment, name: &str) -> &'a HostMachine {
