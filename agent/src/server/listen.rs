@@ -87,12 +87,13 @@ pub async fn listen(
         let place = listener.local_addr().unwrap_or(place);
         info!(address = %place, "listening");
         state.send_replace(Listening::On(place));
-        // Dropped with this address: what hangs on it ends.
-        let (_held, over) = watch::channel(());
+        // Told when this host has another address. When the agent stops, connections end by themselves.
+        let (moved, over) = watch::channel(false);
         loop {
             tokio::select! {
                 changed = address.changed() => {
                     if changed.is_err() { return }
+                    moved.send_replace(true);
                     break;
                 }
                 () = connections.closed() => return,
@@ -108,7 +109,9 @@ pub async fn listen(
                             drop(permit);
                             if let Some(connection) = shaken {
                                 let connection = connection.until(async move {
-                                    while over.changed().await.is_ok() {}
+                                    if over.wait_for(|moved| *moved).await.is_err() {
+                                        std::future::pending().await
+                                    }
                                 });
                                 // The server is gone: so is the connection.
                                 let _ = connections.send(Ok(connection)).await;

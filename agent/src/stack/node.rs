@@ -11,7 +11,7 @@ use super::Stacks;
 use super::engine::EngineError;
 use crate::clock;
 use crate::error::chain;
-use crate::tailnet::condition::{Condition, Evidence, conditions, silent};
+use crate::tailnet::condition::{Condition, Evidence, Severity, conditions, silent};
 use crate::tailnet::{NodeStatus, Preferences};
 
 /// Where containerboot puts tailscaled's socket unless `TS_SOCKET` says otherwise.
@@ -81,7 +81,17 @@ impl Stacks {
             address_present: None,
         };
         let found = conditions(evidence, clock::now_milliseconds());
-        Ok((status, found.into_iter().map(for_container).collect()))
+        let mut found: Vec<Condition> = found.into_iter().map(for_container).collect();
+        if literal(service, "TS_USERSPACE").as_deref() != Some("false") {
+            // containerboot's default, in which `tailscale serve` answers for the node.
+            for condition in &mut found {
+                if condition.kind == Kind::NoTun {
+                    condition.severity = Severity::Note;
+                }
+            }
+            found.sort_by_key(|condition| std::cmp::Reverse(condition.severity));
+        }
+        Ok((status, found))
     }
 
     /// The service as it was applied. Empty: that is not on record.

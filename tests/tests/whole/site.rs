@@ -90,7 +90,7 @@ impl Site {
         for service in ["tailscale", "omni", "provider"] {
             publish(&omni, &format!("registry.example/{service}:v1"));
         }
-        let node = r#"{"BackendState":"Running","Self":{"DNSName":"omni.tail.test."}}"#;
+        let node = r#"{"BackendState":"Running","TUN":true,"Self":{"DNSName":"omni.tail.test."}}"#;
         omni.engine.answer("tailscale", 0, node);
         let healthy = serde_json::to_string(&report("http://127.0.0.1:8080/healthz")).unwrap();
         omni.engine.answer("run", 0, &healthy);

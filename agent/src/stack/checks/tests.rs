@@ -139,10 +139,11 @@ async fn the_sidecar_is_asked_for_its_name() {
         service: "omni-tailscale".to_owned(),
         dns_name: "omni.tail.ts.net".to_owned(),
     };
+    // Userspace networking is containerboot's default, and no fault.
     host.engine.answer(
         "tailscale",
         0,
-        r#"{"BackendState":"Running","TUN":true,"Self":{"DNSName":"omni.tail.ts.net."}}"#,
+        r#"{"BackendState":"Running","Self":{"DNSName":"omni.tail.ts.net."}}"#,
     );
     assert_eq!(
         host.stacks.sidecar_name(&check).await.status,
