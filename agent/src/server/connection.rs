@@ -95,3 +95,35 @@ impl<Stream: AsyncWrite + Unpin> AsyncWrite for Connection<Stream> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    fn caller() -> Caller {
+        Caller::Unidentified {
+            reason: "a test".to_owned(),
+            peer: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_when_it_is_over_and_not_before() {
+        for over in [false, true] {
+            let (mut other, stream) = duplex(16);
+            let connection = Connection::new(stream, caller());
+            let mut connection = if over {
+                connection.until(ready(()))
+            } else {
+                connection.until(pending())
+            };
+            other.write_all(b"a").await.unwrap();
+            let read = connection.read_u8().await;
+            assert_eq!(read.is_err(), over, "{read:?}");
+        }
+    }
+}

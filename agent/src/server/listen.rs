@@ -110,7 +110,7 @@ pub async fn listen(
                             if let Some(connection) = shaken {
                                 let connection = connection.until(async move {
                                     if over.wait_for(|moved| *moved).await.is_err() {
-                                        std::future::pending().await
+                                        std::future::pending::<()>().await;
                                     }
                                 });
                                 // The server is gone: so is the connection.
