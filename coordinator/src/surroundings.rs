@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::agents::grpc::{Network, SystemNetwork};
+use crate::agents::grpc::{Network, TailnetNetwork};
 use crate::config::Environment;
 use crate::output::Terminals;
 use crate::pki::{AskSecret, Terminal};
@@ -85,7 +85,7 @@ impl Surroundings {
             errors: Box::new(std::io::stderr()),
             terminals,
             person: Arc::new(Terminal),
-            network: Arc::new(SystemNetwork),
+            network: Arc::new(TailnetNetwork::default()),
             clock: Arc::new(SystemClock),
             interrupts: Arc::new(Signals),
             logging,

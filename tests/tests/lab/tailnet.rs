@@ -2,7 +2,7 @@
 //! host's own node is said.
 
 use super::hosts::{Lab, Ran};
-use super::site::{becomes_green, must_be_rolled_out};
+use super::site::{becomes_green, must_be_rolled_out, variant};
 
 const CAPABILITY: &str = "tail.test/cap/omni-scale";
 
@@ -91,6 +91,19 @@ fn a_host_says_whom_it_takes_the_operator_for() {
             "role admin by capability",
         ],
     );
+}
+
+#[test]
+fn a_host_that_the_tailnet_does_not_have_is_said_at_once() {
+    let lab = Lab::take();
+    let edit = "/^  idp:/,/roles/ s/roles: .*/&\\n    dns_name: nobody.tail.test/";
+    variant(&lab, "absent.yaml", edit);
+    let asked = lab.script(
+        "op",
+        "timeout 4 omni-scale --deployment absent.yaml whoami idp",
+    );
+    let told = "no device of this tailnet is called `nobody.tail.test`";
+    assert!(asked.code != 0 && asked.output.contains(told), "{asked}");
 }
 
 #[test]

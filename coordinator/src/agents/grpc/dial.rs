@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsConnector, rustls};
 
+use super::peers::PeerTrouble;
 use super::tls::{NotPinned, SelfMade};
 
 /// Bound on each of the three parts. A tailnet that falls back to a relay needs about one second.
@@ -40,7 +41,7 @@ impl<Any: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for Any {}
 /// A byte stream of any kind.
 pub type Wire = Box<dyn ByteStream>;
 
-/// The system's network: on a tailnet its resolver is MagicDNS.
+/// The system's network, for what is not the tailnet's.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemNetwork;
 
@@ -72,6 +73,9 @@ pub enum DialError {
         /// Why.
         source: io::Error,
     },
+    /// The tailnet's table of devices says that it cannot be reached.
+    #[error(transparent)]
+    Peer(PeerTrouble),
     /// Nobody accepts the connection.
     #[error("no connection to {address}")]
     Connect {
@@ -132,6 +136,7 @@ impl DialError {
             Self::Resolve { .. } => "is this machine on the tailnet? see `tailscale status`; the \
                 name is `hosts.NAME.dns_name` in the deployment"
                 .to_owned(),
+            Self::Peer(trouble) => trouble.hint(),
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
                 "is the agent running? see `systemctl status omni-scale-agent` on the host"
                     .to_owned()
@@ -257,9 +262,12 @@ impl Dialer {
     }
 
     fn unresolved(&self, source: io::Error) -> DialError {
-        DialError::Resolve {
-            dns_name: self.dns_name.clone(),
-            source,
+        match source.downcast::<PeerTrouble>() {
+            Ok(trouble) => DialError::Peer(trouble),
+            Err(source) => DialError::Resolve {
+                dns_name: self.dns_name.clone(),
+                source,
+            },
         }
     }
 

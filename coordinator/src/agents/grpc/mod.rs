@@ -15,9 +15,11 @@ mod health;
 mod machines;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
+mod peers;
 mod port;
 mod status;
 mod stream;
+mod tailnet;
 mod tls;
 mod upload;
 
@@ -39,7 +41,9 @@ pub use enrollment::{
     Enrolled, EnrollmentAnswer, EnrollmentError, EnrollmentSession, FixedAddress,
 };
 pub use health::Health;
+pub use peers::PeerTrouble;
 pub use stream::{Changes, Log, LogSource};
+pub use tailnet::TailnetNetwork;
 pub use tls::TlsError;
 pub use upload::{Upload, UploadError};
 
