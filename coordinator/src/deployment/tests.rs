@@ -547,6 +547,25 @@ fn machines_that_cannot_be_meant_are_refused_with_their_place() {
 }
 
 #[test]
+fn the_examples_of_the_package_are_good() {
+    for (name, text) in [
+        (
+            "two-hosts.yaml",
+            include_str!("../../../docs/examples/two-hosts.yaml"),
+        ),
+        (
+            "from-nothing.yaml",
+            include_str!("../../../docs/examples/from-nothing.yaml"),
+        ),
+    ] {
+        let files = BTreeMap::<&str, &str>::new();
+        let read = read(&files, Path::new(name), text);
+        let deployment = read.unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(deployment.warnings, Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
 fn a_search_domain_may_be_one_label() {
     let text = with_machines().replacen("search: site.lan", "search: lan", 1);
     let deployment = read(&machine_files(), Path::new("deployment.yaml"), &text);
