@@ -85,6 +85,19 @@ impl Lab {
         .must("wait for the host to boot");
     }
 
+    /// A network cable between two hosts, which no switch of the lab looks into.
+    pub(crate) fn cable(&self, one: &str, other: &str, name: &str) {
+        let process = |host: &str| {
+            let container = format!("omni-scale-lab-{host}");
+            let inspect = ["inspect", "--format", "{{.State.Pid}}", &container];
+            run(program("docker").args(inspect), "").must("find the host's init")
+        };
+        let (one, other) = (process(one), process(other));
+        let ends = ["type", "veth", "peer", "name", name, "netns", other.trim()];
+        let add = ["link", "add", name, "netns", one.trim()];
+        run(program("ip").args(add).args(ends), "").must("lay a cable");
+    }
+
     fn with_input(&self, host: &str, command: &[&str], input: &str) -> Ran {
         run(program(&self.shell).arg(host).args(command), input)
     }

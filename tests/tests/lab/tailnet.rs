@@ -169,15 +169,23 @@ fn the_capability_without_a_certificate_is_of_no_use() {
     becomes(&lab, "omni", said, 10);
 }
 
-/// What is sent to `omni`'s tailnet address goes over the network of the lab, past the tailnet.
+/// What is sent from `op` to `omni`'s tailnet address goes over a cable between the two, past the
+/// tailnet, with this source; and the answers are let in though they come from there.
 fn past_the_tailnet<'a>(lab: &'a Lab, omni: &str, source: &str) -> Undo<'a> {
     let rule = format!("to {omni} lookup main pref 100");
-    let route = format!("{omni}/32 via 10.77.0.12 src {source}");
-    let add = format!("ip rule add {rule} && ip route add {route}");
-    let remove = format!("ip route del {route}; ip rule del {rule}");
+    let answers = format!("INPUT --source {omni} --jump ACCEPT");
+    let add = format!(
+        "ip address add 192.0.2.1/30 dev cable && ip link set cable up && ip rule add {rule} && \
+         ip route add {omni}/32 via 192.0.2.2 src {source} && iptables --insert {answers}"
+    );
+    // The cable takes its addresses and routes along.
+    let remove = format!("iptables --delete {answers}; ip rule del {rule}; ip link del cable");
     let undo = Undo::with(lab, move |lab| {
         lab.script("root@op", &remove);
     });
+    lab.cable("op", "omni", "cable");
+    let other_end = "ip address add 192.0.2.2/30 dev cable && ip link set cable up";
+    lab.script("omni", other_end).must("plug the cable in");
     lab.script("root@op", &add).must("route past the tailnet");
     undo
 }
@@ -186,8 +194,8 @@ fn past_the_tailnet<'a>(lab: &'a Lab, omni: &str, source: &str) -> Undo<'a> {
 fn a_good_certificate_from_off_the_tailnet_is_refused() {
     let lab = Lab::take();
     let omni = address(&lab, "omni");
-    let _route = past_the_tailnet(&lab, &omni, "10.77.0.13");
-    whoami(&lab, "omni").ends(1, &["10.77.0.13 is no device of this host's tailnet"]);
+    let _route = past_the_tailnet(&lab, &omni, "192.0.2.1");
+    whoami(&lab, "omni").ends(1, &["192.0.2.1 is no device of this host's tailnet"]);
 }
 
 #[test]

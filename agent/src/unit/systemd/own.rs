@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-/// systemd answers these at once; a bus that is silent for longer is none.
+use super::Systemd;
+use crate::unit::error::UnitsError;
+use crate::unit::units::{Job, Units as _};
+
+/// systemd reads its files at once, and the agent is ready within a second after its old self has
+/// drained; a bus that is silent for longer is none.
 const BOUND: Duration = Duration::from_secs(20);
 
 /// Why systemd did not do it.
@@ -17,12 +22,15 @@ pub enum OwnUnitError {
         #[source]
         source: zbus::Error,
     },
+    /// It began to, and the agent did not come up.
+    #[error(transparent)]
+    Restart(#[from] UnitsError),
     /// No answer in time.
-    #[error("systemd did not answer within {} s", BOUND.as_secs())]
+    #[error("systemd did not answer within {} s", 2 * BOUND.as_secs())]
     TimedOut,
 }
 
-/// Has systemd read its unit files anew and restart a unit. Does not wait for the restart to end.
+/// Has systemd read its unit files anew and restart a unit. Returns when that is up.
 pub async fn reload_and_restart(unit: &str) -> Result<(), OwnUnitError> {
     let ask = async {
         let refused = |action| move |source| OwnUnitError::Refused { action, source };
@@ -41,13 +49,11 @@ pub async fn reload_and_restart(unit: &str) -> Result<(), OwnUnitError> {
         bus.call_method(name, path, interface, method, &())
             .await
             .map_err(refused("reload its unit files"))?;
-        let (name, path, interface, method) = manager("RestartUnit");
-        bus.call_method(name, path, interface, method, &(unit, "replace"))
-            .await
-            .map_err(refused("restart the agent"))?;
-        Ok(())
+        Ok(Systemd::on_system_bus()
+            .run(unit, Job::Restart, BOUND)
+            .await?)
     };
-    tokio::time::timeout(BOUND, ask)
+    tokio::time::timeout(2 * BOUND, ask)
         .await
         .map_err(|_| OwnUnitError::TimedOut)?
 }
