@@ -28,6 +28,7 @@ use crate::secrets::SecretError;
 use crate::server::listen::{Listening, listen};
 use crate::server::serve::serve;
 use crate::server::tls::{Credentials, TlsError};
+use crate::stack::start_left_behind;
 use crate::tailnet::{AddressCache, NodeView, follow};
 use parts::Parts;
 pub use ports::Ports;
@@ -97,6 +98,10 @@ pub async fn run(paths: Paths) -> Result<(), RunError> {
         gate.refusals(),
     ));
     let (stop, stopped) = oneshot::channel::<()>();
+    let starting = parts
+        .stacks
+        .clone()
+        .map(|stacks| tokio::spawn(start_left_behind(stacks)));
     let routes = parts.routes();
     let own_question = HealthClient::new(routes.clone());
     let serving = tokio::spawn(serve(routes, gate, ReceiverStream::new(incoming), async {
@@ -127,6 +132,9 @@ pub async fn run(paths: Paths) -> Result<(), RunError> {
     signals.until_stop(&notifier, &parts.identities).await;
 
     info!("stopping");
+    if let Some(starting) = starting {
+        starting.abort();
+    }
     reporting.abort();
     notifier.status("stopping: waiting for operations to end");
     notifier.stopping();

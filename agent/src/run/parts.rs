@@ -45,6 +45,8 @@ pub(super) struct Parts {
     leases: Arc<Leases>,
     secrets: Arc<Secrets>,
     tsidp: Option<Arc<TsidpUnit>>,
+    /// The stacks of this host, where it has the role.
+    pub(super) stacks: Option<Stacks>,
     paths: Paths,
     ports: Ports,
 }
@@ -74,6 +76,7 @@ impl Parts {
         );
         let ports = ports(paths, &config, &secrets);
         let tsidp = tsidp(paths, &config, &secrets, &ports)?;
+        let stacks = stacks(paths, &config, &secrets, &ports);
         info!(roles = ?config.roles, "read agent.toml");
         Ok(Self {
             tokens: TokenFile::in_directory(&paths.identity),
@@ -84,6 +87,7 @@ impl Parts {
             leases,
             secrets,
             tsidp,
+            stacks,
             paths: paths.clone(),
             ports,
         })
@@ -100,7 +104,7 @@ impl Parts {
 
     /// All services of this host.
     pub(super) fn routes(&self) -> Routes {
-        let stacks = self.stacks();
+        let stacks = self.stacks.clone();
         let mut health: Vec<Arc<dyn HealthSource>> =
             vec![Arc::new(TailnetHealth::new(self.tailnet.clone()))];
         if let Some(stacks) = &stacks {
@@ -186,19 +190,6 @@ impl Parts {
         routes
     }
 
-    /// The stacks, where this host has the role. Connects to nothing.
-    fn stacks(&self) -> Option<Stacks> {
-        if !self.config.roles.contains(&HostRole::Omni) {
-            return None;
-        }
-        Some(Stacks::new(
-            self.ports.engine.clone(),
-            self.secrets.clone(),
-            Arc::new(self.config.policy.clone()),
-            &self.paths,
-        ))
-    }
-
     /// The machines, where this host has the role. Connects to nothing.
     fn machines(&self) -> Option<Machines> {
         if !self.config.roles.contains(&HostRole::Proxmox) {
@@ -238,4 +229,16 @@ fn tsidp(
         state_directory: paths.tsidp_state.clone(),
     })?;
     Ok(Some(unit))
+}
+
+/// The stacks, where this host has the role. Connects to nothing.
+fn stacks(paths: &Paths, config: &Config, secrets: &Arc<Secrets>, ports: &Ports) -> Option<Stacks> {
+    config.roles.contains(&HostRole::Omni).then(|| {
+        Stacks::new(
+            ports.engine.clone(),
+            secrets.clone(),
+            Arc::new(config.policy.clone()),
+            paths,
+        )
+    })
 }
