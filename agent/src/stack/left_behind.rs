@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(with(&|container| container.error.clear()), 0);
         assert_eq!(with(&|container| container.labels.clear()), 0);
         let gone = |container: &mut ContainerDetails| {
-            "container:gone".clone_into(&mut container.network_mode)
+            "container:gone".clone_into(&mut container.network_mode);
         };
         assert_eq!(with(&gone), 0);
     }
