@@ -9,7 +9,7 @@ use omni_scale_proto::role::HostRole;
 
 use super::arguments::SetupArguments;
 use super::tell;
-use crate::config::{Allowed, DEFAULT, Granted, Paths, parse, render};
+use crate::config::{Allowed, Config, Granted, Paths, load, parse, render};
 use crate::files;
 use crate::unit::systemd::reload_and_restart;
 
@@ -47,7 +47,7 @@ pub(super) async fn setup(
     // The same rules as at the agent's start, before anything is written.
     parse(&text, &paths.configuration)?;
     let place = paths.configuration.display();
-    if says_something(&paths.configuration)? && !arguments.force {
+    if decides_something(&paths.configuration) && !arguments.force {
         bail!("`{place}` is there already\nhint: edit it, or replace it with `--force`");
     }
     write_configuration(paths, &text)?;
@@ -79,11 +79,10 @@ pub(super) async fn setup(
     Ok(())
 }
 
-/// Whether there is a configuration that somebody has written: the one of the package says nothing.
-fn says_something(path: &Path) -> anyhow::Result<bool> {
-    const LARGEST: u64 = 1024 * 1024;
-    let contents = files::read(path, LARGEST)?;
-    Ok(contents.is_some_and(|contents| contents != DEFAULT.as_bytes()))
+/// Whether there is a configuration in which something is decided: the one of the package, of this
+/// version or an older one, decides nothing. One that cannot be read was written by somebody.
+fn decides_something(path: &Path) -> bool {
+    load(path).map_or(true, |config| config != Config::default())
 }
 
 /// Root's file, which the agent reads through its group.
@@ -103,4 +102,27 @@ fn write_configuration(paths: &Paths, text: &str) -> anyhow::Result<()> {
         })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DEFAULT;
+
+    #[test]
+    fn only_what_decides_something_is_in_the_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.toml");
+        assert!(!decides_something(&path));
+        for (text, decides) in [
+            (DEFAULT, false),
+            // As an older version of the package may have brought it.
+            ("# A comment of another version.\n[policy]\n", false),
+            ("roles = [\"tsidp\"]", true),
+            ("roles = [", true),
+        ] {
+            files::write_atomically(&path, text.as_bytes(), 0o640).unwrap();
+            assert_eq!(decides_something(&path), decides, "{text}");
+        }
+    }
 }

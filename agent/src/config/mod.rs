@@ -20,7 +20,9 @@ pub use environment::log_directives;
 pub use paths::Paths;
 pub use read::{ConfigError, load, parse};
 pub use tailnet::{Holder, TailnetPolicy};
-pub use template::{Allowed, DEFAULT, Granted, render};
+#[cfg(test)]
+pub use template::DEFAULT;
+pub use template::{Allowed, Granted, render};
 
 /// What root decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

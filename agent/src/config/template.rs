@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use omni_scale_proto::role::HostRole;
 
 /// The `agent.toml` that the package brings: every key in a comment, so that it says nothing.
+#[cfg(test)]
 pub const DEFAULT: &str = include_str!("default.toml");
 
 /// What root allows beside what the roles need.

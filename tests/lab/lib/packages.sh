@@ -25,14 +25,19 @@ publish_packages() {
     local served=$LAB_STATE/artifacts/packages next=$LAB_STATE/next key files
     export GNUPGHOME=$LAB_STATE/gnupg
     install -d -m 0700 "$GNUPGHOME"
-    gpg --batch --list-secret-keys packages@lab.test >/dev/null 2>&1 ||
-        gpg --batch --quiet --passphrase '' --quick-generate-key packages@lab.test ed25519 sign never
-    key=$(gpg --batch --with-colons --list-secret-keys packages@lab.test | awk -F: '/^fpr/ { print $10; exit }')
+    key=$(signing_key)
     rm -rf "$served" "$next"
     mkdir "$next"
     mapfile -t files <"$LAB_STATE/packages.list"
     files+=("$(next_version "$(package_file omni-scale-agent)" "$next")")
     "$REPOSITORY/packaging/repository" --key "$key" "$served" "${files[@]}"
+}
+
+# signing_key: the fingerprint of the key in GNUPGHOME that packages are signed with; made when there is none.
+signing_key() {
+    gpg --batch --list-secret-keys packages@lab.test >/dev/null 2>&1 ||
+        gpg --batch --quiet --passphrase '' --quick-generate-key packages@lab.test ed25519 sign never
+    gpg --batch --with-colons --list-secret-keys packages@lab.test | awk -F: '/^fpr/ { print $10; exit }'
 }
 
 # next_version FILE DIRECTORY: the same package with a higher version.
