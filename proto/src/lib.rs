@@ -2,9 +2,10 @@
 //!
 //! [`v1`] is generated from `proto/omni_scale/v1/*.proto` and checked in. The other modules
 //! hold what both sides must agree on beyond the messages: identifiers ([`id`]), what a
-//! stack and a unit must be to make sense ([`stack`], [`unit`]), what must be done to them
+//! stack, a unit and a client must be to make sense ([`stack`], [`unit`], [`client`]), what must be done to them
 //! ([`difference`]), how a lost lease is told ([`lease`]), roles ([`role`]) and versions. Nothing here knows a clock, a file, a socket or the environment.
 
+pub mod client;
 pub mod difference;
 pub mod effect;
 pub mod enrollment;
@@ -60,6 +61,15 @@ pub mod v1 {
         fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
             formatter
                 .debug_struct("RevealEnrollmentSecretResponse")
+                .finish_non_exhaustive()
+        }
+    }
+
+    impl fmt::Debug for LoginCheck {
+        fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter
+                .debug_struct("LoginCheck")
+                .field("client", &self.client)
                 .finish_non_exhaustive()
         }
     }

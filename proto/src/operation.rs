@@ -21,6 +21,8 @@ pub enum Target {
     Secret(SecretName),
     /// A virtual machine.
     Machine(MachineName),
+    /// Omni's OIDC client.
+    Client,
 }
 
 impl fmt::Display for Target {
@@ -30,6 +32,7 @@ impl fmt::Display for Target {
             Self::Stack(name) => write!(formatter, "stack/{name}"),
             Self::Secret(name) => write!(formatter, "secret/{name}"),
             Self::Machine(name) => write!(formatter, "machine/{name}"),
+            Self::Client => formatter.write_str("client/omni"),
         }
     }
 }
@@ -43,10 +46,11 @@ impl FromStr for Target {
             Some(("stack", name)) => name.parse().map(Self::Stack),
             Some(("secret", name)) => name.parse().map(Self::Secret),
             Some(("machine", name)) => name.parse().map(Self::Machine),
+            Some(("client", "omni")) => Ok(Self::Client),
             _ => Err(InvalidId {
                 text: text.chars().take(80).collect(),
                 kind: "target",
-                rule: "`unit/tsidp`, `stack/NAME`, `secret/NAME` or `machine/NAME`",
+                rule: "`unit/tsidp`, `stack/NAME`, `secret/NAME`, `machine/NAME` or `client/omni`",
             }),
         }
     }

@@ -33,7 +33,7 @@ impl Place {
         let host = step.host.to_string();
         let line = match step.target() {
             Target::Machine(name) => name.to_string(),
-            Target::Unit | Target::Stack(_) | Target::Secret(_) => host.clone(),
+            Target::Unit | Target::Stack(_) | Target::Secret(_) | Target::Client => host.clone(),
         };
         Self {
             host,

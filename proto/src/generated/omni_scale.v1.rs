@@ -221,6 +221,518 @@ impl LogStream {
         }
     }
 }
+/// What the client shall be.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Client {
+    /// <https://NAME.TAILNET,> without a trailing slash.
+    #[prost(string, tag = "1")]
+    pub issuer: ::prost::alloc::string::String,
+    /// Where the issuer sends a browser back to: exactly this. https.
+    #[prost(string, tag = "2")]
+    pub redirect_uri: ::prost::alloc::string::String,
+    /// Its name at the issuer. It carries the deployment's id: a client of this name is ours.
+    #[prost(string, tag = "3")]
+    pub client_name: ::prost::alloc::string::String,
+    /// Secret of this host that holds the client's id.
+    #[prost(string, tag = "4")]
+    pub id_secret: ::prost::alloc::string::String,
+    /// Secret of this host that holds the client's secret.
+    #[prost(string, tag = "5")]
+    pub secret_secret: ::prost::alloc::string::String,
+    /// PEM certificates that are trusted beside the host's own.
+    #[prost(string, tag = "6")]
+    pub extra_roots_pem: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClientObservation {
+    #[prost(enumeration = "ClientState", tag = "1")]
+    pub state: i32,
+    /// One line for people: why it is so.
+    #[prost(string, tag = "2")]
+    pub summary: ::prost::alloc::string::String,
+    /// The client's id as it stands in the address of every login, so no secret.
+    /// Empty: none is stored.
+    #[prost(string, tag = "3")]
+    pub client_id: ::prost::alloc::string::String,
+    /// What this agent registered last. Absent: it registered nothing, or somebody
+    /// has set another id or secret since.
+    #[prost(message, optional, tag = "4")]
+    pub registered: ::core::option::Option<Client>,
+    #[prost(uint64, tag = "5")]
+    pub generation: u64,
+    /// When a login with this client was last seen to give what Omni needs:
+    /// milliseconds since the Unix epoch. 0: never.
+    #[prost(int64, tag = "6")]
+    pub proven_at_milliseconds: i64,
+    /// The e-mail address of that login.
+    #[prost(string, tag = "7")]
+    pub proven_email: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObserveClientRequest {
+    /// As it shall be.
+    #[prost(message, optional, tag = "1")]
+    pub client: ::core::option::Option<Client>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObserveClientResponse {
+    #[prost(message, optional, tag = "1")]
+    pub observation: ::core::option::Option<ClientObservation>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ApplyClientRequest {
+    #[prost(message, optional, tag = "1")]
+    pub operation: ::core::option::Option<Operation>,
+    #[prost(message, optional, tag = "2")]
+    pub client: ::core::option::Option<Client>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ApplyClientResponse {
+    #[prost(oneof = "apply_client_response::Message", tags = "1, 2")]
+    pub message: ::core::option::Option<apply_client_response::Message>,
+}
+/// Nested message and enum types in `ApplyClientResponse`.
+pub mod apply_client_response {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "1")]
+        Progress(super::Progress),
+        #[prost(message, tag = "2")]
+        Outcome(super::Outcome),
+    }
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ClientState {
+    Unspecified = 0,
+    /// Its id or its secret is not stored here.
+    Absent = 1,
+    /// Id and secret are stored, and were set by somebody: they are left alone.
+    Given = 2,
+    /// This agent registered it, and nothing speaks against its being there.
+    Registered = 3,
+    /// This agent registered it, and the issuer lists its clients without it.
+    Lost = 4,
+}
+impl ClientState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CLIENT_STATE_UNSPECIFIED",
+            Self::Absent => "CLIENT_STATE_ABSENT",
+            Self::Given => "CLIENT_STATE_GIVEN",
+            Self::Registered => "CLIENT_STATE_REGISTERED",
+            Self::Lost => "CLIENT_STATE_LOST",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CLIENT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "CLIENT_STATE_ABSENT" => Some(Self::Absent),
+            "CLIENT_STATE_GIVEN" => Some(Self::Given),
+            "CLIENT_STATE_REGISTERED" => Some(Self::Registered),
+            "CLIENT_STATE_LOST" => Some(Self::Lost),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod client_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Omni's OIDC client at a tsidp of ours. The host that uses the client registers it over its own
+    /// tailnet node, so that the client's secret never leaves that host.
+    #[derive(Debug, Clone)]
+    pub struct ClientServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> ClientServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ClientServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ClientServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// What is stored and what the issuer says of it. Role: viewer.
+        pub async fn observe_client(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ObserveClientRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ObserveClientResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/omni_scale.v1.ClientService/ObserveClient",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("omni_scale.v1.ClientService", "ObserveClient"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Registers the client unless it is there, and stores its id and secret. Role: operator.
+        pub async fn apply_client(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ApplyClientRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ApplyClientResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/omni_scale.v1.ClientService/ApplyClient",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("omni_scale.v1.ClientService", "ApplyClient"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod client_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ClientServiceServer.
+    #[async_trait]
+    pub trait ClientService: std::marker::Send + std::marker::Sync + 'static {
+        /// What is stored and what the issuer says of it. Role: viewer.
+        async fn observe_client(
+            &self,
+            request: tonic::Request<super::ObserveClientRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ObserveClientResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ApplyClient method.
+        type ApplyClientStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ApplyClientResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Registers the client unless it is there, and stores its id and secret. Role: operator.
+        async fn apply_client(
+            &self,
+            request: tonic::Request<super::ApplyClientRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ApplyClientStream>,
+            tonic::Status,
+        >;
+    }
+    /// Omni's OIDC client at a tsidp of ours. The host that uses the client registers it over its own
+    /// tailnet node, so that the client's secret never leaves that host.
+    #[derive(Debug)]
+    pub struct ClientServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ClientServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ClientServiceServer<T>
+    where
+        T: ClientService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/omni_scale.v1.ClientService/ObserveClient" => {
+                    #[allow(non_camel_case_types)]
+                    struct ObserveClientSvc<T: ClientService>(pub Arc<T>);
+                    impl<
+                        T: ClientService,
+                    > tonic::server::UnaryService<super::ObserveClientRequest>
+                    for ObserveClientSvc<T> {
+                        type Response = super::ObserveClientResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ObserveClientRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ClientService>::observe_client(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ObserveClientSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/omni_scale.v1.ClientService/ApplyClient" => {
+                    #[allow(non_camel_case_types)]
+                    struct ApplyClientSvc<T: ClientService>(pub Arc<T>);
+                    impl<
+                        T: ClientService,
+                    > tonic::server::ServerStreamingService<super::ApplyClientRequest>
+                    for ApplyClientSvc<T> {
+                        type Response = super::ApplyClientResponse;
+                        type ResponseStream = T::ApplyClientStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ApplyClientRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ClientService>::apply_client(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ApplyClientSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ClientServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "omni_scale.v1.ClientService";
+    impl<T> tonic::server::NamedService for ClientServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// Something that is to be said about a node of the tailnet.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -4110,7 +4622,7 @@ pub struct Check {
     /// Ask again for at most this long until it passes. 0: ask once. At most 900.
     #[prost(uint32, tag = "2")]
     pub wait_seconds: u32,
-    #[prost(oneof = "check::Kind", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
+    #[prost(oneof = "check::Kind", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
     pub kind: ::core::option::Option<check::Kind>,
 }
 /// Nested message and enum types in `Check`.
@@ -4153,6 +4665,9 @@ pub mod check {
         /// A Proxmox VE cluster can be used for what is to be made on it.
         #[prost(message, tag = "14")]
         Hypervisor(super::HypervisorCheck),
+        /// A login with Omni's client gives what Omni needs to know a user.
+        #[prost(message, tag = "15")]
+        Login(super::LoginCheck),
     }
 }
 /// Answer to a check. Several may come for one check: `WAITING` until the last.
@@ -4346,6 +4861,31 @@ pub struct HypervisorCheck {
     #[prost(string, repeated, tag = "3")]
     pub nameservers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// The issuer has given a device of the operator a code; the agent exchanges it with the client's
+/// id and secret, and judges what the issuer says. Its token is looked at and forgotten.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct LoginCheck {
+    #[prost(message, optional, tag = "1")]
+    pub client: ::core::option::Option<Client>,
+    /// The code. Empty: none could be had.
+    #[prost(string, tag = "2")]
+    pub code: ::prost::alloc::string::String,
+    /// Why there is no code, in words. Empty: there is one.
+    #[prost(string, tag = "3")]
+    pub code_failure: ::prost::alloc::string::String,
+    /// What was sent along when the code was asked for, and must stand in the token.
+    #[prost(string, tag = "4")]
+    pub nonce: ::prost::alloc::string::String,
+    /// Whom Omni lets in first.
+    #[prost(string, repeated, tag = "5")]
+    pub expected_emails: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Omni is told to take e-mail addresses that the issuer does not call verified.
+    #[prost(bool, tag = "6")]
+    pub unverified_email_accepted: bool,
+}
 #[derive(serde::Serialize, serde::Deserialize)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -4516,7 +5056,7 @@ pub struct DescribeResponse {
     pub damage: ::prost::alloc::string::String,
 }
 /// What the agent has done to one target: `unit/tsidp`, `stack/omni`, `secret/NAME`,
-/// `machine/NAME`.
+/// `machine/NAME`, `client/omni`.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

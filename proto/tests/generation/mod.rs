@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "omni_scale/v1/check.proto",
+    "omni_scale/v1/client.proto",
     "omni_scale/v1/host.proto",
     "omni_scale/v1/machine.proto",
     "omni_scale/v1/node.proto",
@@ -15,7 +16,8 @@ const FILES: [&str; 7] = [
 ];
 
 /// Messages that carry secret values: their `Debug` is written by hand, without the values.
-const SECRET_MESSAGES: [&str; 4] = [
+const SECRET_MESSAGES: [&str; 5] = [
+    ".omni_scale.v1.LoginCheck",
     ".omni_scale.v1.PutSecretRequest",
     ".omni_scale.v1.GenerateSecretResponse",
     ".omni_scale.v1.PutArtifactRequest",

@@ -27,6 +27,9 @@ impl Checks {
                 Some(machines) => machines.hypervisor(check).await,
                 None => no_role("proxmox"),
             },
+            Kind::Login(_) => {
+                Finding::unknown("this agent has no client to log in with").finally()
+            }
             Kind::Tun(_)
             | Kind::Engine(_)
             | Kind::Service(_)
@@ -143,6 +146,7 @@ async fn ask_stacks(stacks: &dyn StackChecks, kind: &Kind) -> Finding {
         | Kind::Discovery(_)
         | Kind::Http(_)
         | Kind::Hypervisor(_)
+        | Kind::Login(_)
         | Kind::UnitPolicy(_) => Finding::unknown("stacks do not know the answer").finally(),
     }
 }

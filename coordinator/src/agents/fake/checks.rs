@@ -90,6 +90,7 @@ fn ask(
         | Kind::Tun(_)
         | Kind::StackPolicy(_)
         | Kind::UnitPolicy(_)
-        | Kind::Hypervisor(_) => Ok(()),
+        | Kind::Hypervisor(_)
+        | Kind::Login(_) => Ok(()),
     }
 }

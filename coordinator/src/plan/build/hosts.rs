@@ -139,6 +139,7 @@ fn running(desired: &Desired, host: &HostName, facts: &HostFacts) -> Vec<PlanRef
                 Target::Machine(name) => desired.machines.as_ref().is_some_and(|machines| {
                     machines.host == *host && machines.scope().names.contains(name)
                 }),
+                Target::Client => desired.stack.host == *host,
             };
             ours.then(|| PlanRefusal::Running {
                 host: host.clone(),
