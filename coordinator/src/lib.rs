@@ -12,6 +12,7 @@ pub mod exit;
 pub mod files;
 pub mod image;
 pub mod journal;
+pub mod login;
 pub mod output;
 pub mod pki;
 pub mod plan;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use crate::agents::grpc::{Network, TailnetNetwork};
 use crate::config::Environment;
+use crate::login::{HttpsIssuers, Issuers};
 use crate::output::Terminals;
 use crate::pki::{AskSecret, Terminal};
 use crate::rollout::{SystemClock, WallClock};
@@ -60,6 +61,8 @@ pub struct Surroundings {
     pub person: Arc<dyn AskSecret>,
     /// Finds agents.
     pub network: Arc<dyn Network>,
+    /// Finds issuers.
+    pub issuers: Arc<dyn Issuers>,
     /// Tells the time.
     pub clock: Arc<dyn WallClock>,
     /// Ctrl-C.
@@ -86,6 +89,7 @@ impl Surroundings {
             terminals,
             person: Arc::new(Terminal),
             network: Arc::new(TailnetNetwork::default()),
+            issuers: Arc::new(HttpsIssuers::new(TailnetNetwork::default())),
             clock: Arc::new(SystemClock),
             interrupts: Arc::new(Signals),
             logging,

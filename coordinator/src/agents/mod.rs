@@ -48,6 +48,13 @@ pub trait Agents: fmt::Debug + Send + Sync {
         images: &[String],
     ) -> Result<v1::StackObservation, AgentError>;
 
+    /// Omni's client as it is on the host, and what its issuer says of it.
+    async fn observe_client(
+        &self,
+        host: &HostName,
+        client: &v1::Client,
+    ) -> Result<v1::ClientObservation, AgentError>;
+
     /// A cluster, and what there is of these machines. `known: false` is an answer, not an error.
     async fn observe_machines(
         &self,

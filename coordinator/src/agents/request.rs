@@ -27,6 +27,11 @@ pub enum Action {
         /// Ids of containers that no service names any more and that shall go.
         remove_orphans: Vec<String>,
     },
+    /// Omni's client shall be registered, and its id and secret be on the host.
+    ApplyClient {
+        /// What it shall be.
+        client: v1::Client,
+    },
     /// A machine shall be there and run.
     ApplyMachine {
         /// The machine's name, checked.
@@ -59,6 +64,7 @@ impl Action {
         match self {
             Self::ApplyUnit { .. } => Target::Unit,
             Self::ApplyStack { name, .. } => Target::Stack(name.clone()),
+            Self::ApplyClient { .. } => Target::Client,
             Self::ApplyMachine { name, .. } | Self::EnrollHost { name, .. } => {
                 Target::Machine(name.clone())
             }
@@ -70,6 +76,7 @@ impl Action {
         match self {
             Self::ApplyUnit { .. } => "apply-unit",
             Self::ApplyStack { .. } => "apply-stack",
+            Self::ApplyClient { .. } => "apply-client",
             Self::ApplyMachine { .. } => "apply-machine",
             Self::EnrollHost { .. } => "enroll-host",
         }
@@ -85,6 +92,7 @@ impl Action {
             } => Some(host),
             Self::EnrollHost { .. }
             | Self::ApplyMachine { .. }
+            | Self::ApplyClient { .. }
             | Self::ApplyUnit { .. }
             | Self::ApplyStack { .. } => None,
         }

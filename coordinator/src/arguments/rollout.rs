@@ -15,6 +15,10 @@ pub struct PlanArguments {
     /// Also remove containers of the stack that no service names any more. Volumes stay.
     #[arg(long)]
     pub remove_orphans: bool,
+    /// Go on although no login could show, from this machine, that the issuer's identities let
+    /// somebody into Omni. A login that shows the contrary still stops the rollout.
+    #[arg(long)]
+    pub accept_unproven_identity: bool,
 }
 
 /// Options of `apply`.
@@ -28,6 +32,10 @@ pub struct ApplyArguments {
     /// Also remove containers of the stack that no service names any more. Volumes stay.
     #[arg(long, conflicts_with = "plan")]
     pub remove_orphans: bool,
+    /// Go on although no login could show, from this machine, that the issuer's identities let
+    /// somebody into Omni. A login that shows the contrary still stops the rollout.
+    #[arg(long, conflicts_with = "plan")]
+    pub accept_unproven_identity: bool,
     /// Set secrets that hosts do not have yet, also of hosts that are made on the way: the secret
     /// NAME of HOST is the file `HOST/NAME` there, which nobody else may read.
     #[arg(long, value_name = "DIRECTORY", conflicts_with = "plan")]

@@ -14,6 +14,7 @@ use crate::config::{Directories, Environment};
 use crate::deployment::{self, Deployment, Disk, LoadError};
 use crate::document::{Fields, Report, nearest, parse};
 use crate::exit::Exit;
+use crate::login::Issuers;
 use crate::output::{Output, Stop, Terminals};
 use crate::pki::{
     AskSecret, Authority, Certificate, Credential, Expiry, Passphrase, PassphraseSource, Store,
@@ -34,6 +35,7 @@ pub struct Context {
     pub(super) terminals: Terminals,
     pub(super) person: Arc<dyn AskSecret>,
     pub(super) network: Arc<dyn Network>,
+    pub(super) issuers: Arc<dyn Issuers>,
     pub(super) clock: Arc<dyn WallClock>,
     pub(super) interrupts: Arc<dyn Interrupts>,
     input: Mutex<Box<dyn Read + Send>>,
@@ -50,6 +52,7 @@ impl Context {
             terminals: world.terminals,
             person: world.person,
             network: world.network,
+            issuers: world.issuers,
             clock: world.clock,
             interrupts: world.interrupts,
             input: Mutex::new(world.input),
@@ -262,6 +265,7 @@ pub(crate) struct World {
     terminals: Terminals,
     person: Arc<dyn AskSecret>,
     network: Arc<dyn Network>,
+    issuers: Arc<dyn Issuers>,
     clock: Arc<dyn WallClock>,
     interrupts: Arc<dyn Interrupts>,
     input: Box<dyn Read + Send>,
@@ -282,6 +286,7 @@ impl World {
             terminals: surroundings.terminals,
             person: surroundings.person,
             network: surroundings.network,
+            issuers: surroundings.issuers,
             clock: surroundings.clock,
             interrupts: surroundings.interrupts,
             input: surroundings.input,

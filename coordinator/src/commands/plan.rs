@@ -29,6 +29,7 @@ pub(super) async fn run(context: &Context, arguments: PlanArguments) -> anyhow::
     drop(activity);
     let choices = Choices {
         remove_orphans: arguments.remove_orphans,
+        accept_unproven_identity: arguments.accept_unproven_identity,
     };
     let plan = make(context, &deployment, &desired, &observed, choices)?;
     show(context, &plan)?;

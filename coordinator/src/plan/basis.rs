@@ -117,6 +117,15 @@ impl HostBasis {
                     .insert(image.reference.clone(), or_dash(&image.resolved));
             }
         }
+        if asked.client.is_some() {
+            let generation = facts.generation(&Target::Client);
+            basis.generations.insert(Target::Client, generation);
+            let client = facts.client.as_ref();
+            let found = client.map_or(String::new(), |client| client.client_id.clone());
+            basis
+                .specifications
+                .insert("omni client".to_owned(), or_dash(&found));
+        }
         for name in asked.machines.iter().flat_map(|asked| &asked.names) {
             let target = Target::Machine(name.clone());
             let generation = facts.generation(&target);

@@ -91,6 +91,8 @@ pub struct Desired {
     pub identity: DesiredIdentity,
     /// The Omni stack.
     pub stack: DesiredStack,
+    /// Omni's client at the issuer. Absent: it is registered by hand.
+    pub client: Option<DesiredClient>,
     /// The machines. Absent: none are declared.
     pub machines: Option<DesiredMachines>,
     /// Secrets that hosts must hold, and from when on.
@@ -144,6 +146,17 @@ pub struct DesiredStack {
     pub dns_name: String,
     /// Where Omni's `/healthz` is, seen from inside the namespace: `http://127.0.0.1:8080/healthz`.
     pub health_url: String,
+}
+
+/// Omni's client at a tsidp of ours, which the stack's host registers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DesiredClient {
+    /// What it shall be.
+    pub client: v1::Client,
+    /// Whom Omni lets in first.
+    pub expected_emails: Vec<String>,
+    /// Omni takes e-mail addresses that the issuer does not call verified.
+    pub unverified_email_accepted: bool,
 }
 
 /// A secret that must be on a host.

@@ -6,7 +6,9 @@ use omni_scale_proto::id::HostName;
 use omni_scale_proto::role::HostRole;
 use omni_scale_proto::v1::{self, network_mode::Mode, segment::Part};
 
-use super::desired::{Desired, DesiredHost, DesiredIdentity, DesiredSecret, DesiredStack, Wave};
+use super::desired::{
+    Desired, DesiredClient, DesiredHost, DesiredIdentity, DesiredSecret, DesiredStack, Wave,
+};
 use super::machines::{DesiredGroup, DesiredMachines, Purpose};
 
 /// The tailnet of the examples.
@@ -53,6 +55,7 @@ pub fn desired() -> Desired {
             dns_name: format!("omni.{TAILNET}"),
             health_url: "http://127.0.0.1:8080/healthz".to_owned(),
         },
+        client: None,
         machines: None,
         secrets: secrets(),
         extra_roots_pem: String::new(),
@@ -76,6 +79,24 @@ fn secrets() -> Vec<DesiredSecret> {
         secret("omni", "omni-encryption-key", Wave::Omni, key, false),
         secret("omni", "provider-key", Wave::Provider, opaque, false),
     ]
+}
+
+/// The same, with a client that is registered on the way.
+pub fn with_client() -> Desired {
+    let mut desired = desired();
+    desired.client = Some(DesiredClient {
+        client: v1::Client {
+            issuer: format!("https://tsidp.{TAILNET}"),
+            redirect_uri: format!("https://omni.{TAILNET}/oidc/consume"),
+            client_name: omni_scale_proto::client::client_name(desired.deployment),
+            id_secret: "omni-client-id".to_owned(),
+            secret_secret: "omni-client-secret".to_owned(),
+            extra_roots_pem: String::new(),
+        },
+        expected_emails: vec!["ada@example.net".to_owned()],
+        unverified_email_accepted: false,
+    });
+    desired
 }
 
 /// The same, with control planes, and with a host `omni` that is a machine to be made. The agent of

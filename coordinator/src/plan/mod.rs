@@ -20,7 +20,9 @@ mod step;
 
 pub use basis::{Basis, Deviation, HostBasis};
 pub use build::{Choices, plan};
-pub use desired::{Desired, DesiredHost, DesiredIdentity, DesiredSecret, DesiredStack, Wave};
+pub use desired::{
+    Desired, DesiredClient, DesiredHost, DesiredIdentity, DesiredSecret, DesiredStack, Wave,
+};
 pub use display::{Detail, Line, LineKind, lines};
 pub use document::{PLAN_FORMAT, Plan, PlanFileError};
 pub use machines::{DesiredGroup, DesiredMachines, MachinesScope, Purpose};

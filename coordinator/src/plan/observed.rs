@@ -16,7 +16,7 @@ use super::desired::DesiredIdentity;
 use super::machines::MachinesScope;
 
 /// What must be asked so that a plan can be made, and asked again before it is run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scope {
     /// Every host, and what is asked there.
@@ -24,13 +24,16 @@ pub struct Scope {
 }
 
 /// What is asked of one host.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HostScope {
     /// The tsidp unit.
     pub unit: bool,
     /// A stack, and the images that its Engine shall resolve.
     pub stack: Option<StackScope>,
+    /// Omni's client at the issuer, as it shall be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<v1::Client>,
     /// Machines on the cluster that its agent reaches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machines: Option<MachinesScope>,
@@ -72,6 +75,10 @@ impl Scope {
                     .filter(|image| image_digest(image).is_none())
                     .collect(),
             });
+        if let Some(client) = &desired.client {
+            let host = hosts.entry(stack.host.clone()).or_default();
+            host.client = Some(client.client.clone());
+        }
         if let Some(machines) = &desired.machines {
             let host = hosts.entry(machines.host.clone()).or_default();
             host.machines = Some(machines.scope());
@@ -128,6 +135,8 @@ pub struct HostFacts {
     pub unit: Option<v1::UnitObservation>,
     /// The stack. None: not asked, since the agent has no such role.
     pub stack: Option<v1::StackObservation>,
+    /// Omni's client. None: not asked.
+    pub client: Option<v1::ClientObservation>,
     /// The machines. None: not asked, since the agent has no such role.
     pub machines: Option<v1::MachinesObservation>,
     /// The host's secrets, without values.

@@ -41,6 +41,9 @@ pub enum DesiredError {
     /// The tsidp unit.
     #[error(transparent)]
     Unit(#[from] omni_scale_proto::unit::InvalidUnit),
+    /// Omni's client.
+    #[error(transparent)]
+    Client(#[from] omni_scale_proto::client::InvalidClient),
     /// A machine.
     #[error(transparent)]
     Machine(#[from] omni_scale_proto::machine::InvalidMachine),

@@ -418,6 +418,7 @@ async fn plans(text: &str) -> (Result<Plan, PlanError>, Desired, FakeAgents) {
     }
     let choices = Choices {
         remove_orphans: scenario.remove_orphans,
+        ..Choices::default()
     };
     let clock = FakeClock(agents.clone());
     let observed = observe(&agents.seat(), &clock, &Scope::of(&desired)).await;

@@ -75,6 +75,9 @@ pub struct GateCheck {
     pub title: String,
     /// The question; its `check_id` is unique in the plan.
     pub check: v1::Check,
+    /// The operator goes on without an answer. A bad answer is never gone on with.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unknown_will_do: bool,
 }
 
 /// One thing that is done on one host.

@@ -6,6 +6,7 @@
 //! Invariants: no secret stands in what is rendered, only names of secrets; the same deployment
 //! always renders the same.
 
+mod client;
 mod eject;
 mod identity;
 mod machine;
@@ -49,6 +50,7 @@ pub fn render(files: &dyn Files, deployment: &Deployment) -> Result<Desired, Pro
             .collect(),
         identity: identity::render(deployment),
         secrets: secrets::needed(deployment, &stack),
+        client: client::render(deployment),
         machines: machines::render(deployment, &stack)
             .filter(|machines| !machines.groups.is_empty()),
         stack,

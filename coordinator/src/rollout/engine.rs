@@ -19,6 +19,7 @@ use super::state::{Phase, StepState};
 use super::stop::StopSignal;
 use crate::agents::{AgentError, Agents, LeaseRequest};
 use crate::journal::{Header, Journal, JournalError};
+use crate::login::Issuers;
 use crate::plan::StepId;
 
 /// How the engine behaves.
@@ -36,6 +37,7 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct Engine {
     agents: Arc<dyn Agents>,
+    issuers: Arc<dyn Issuers>,
     clock: Arc<dyn WallClock>,
     settings: Settings,
 }
@@ -74,10 +76,16 @@ pub struct LeftRunning {
 }
 
 impl Engine {
-    /// An engine for the agents of a deployment.
-    pub fn new(agents: Arc<dyn Agents>, clock: Arc<dyn WallClock>, settings: Settings) -> Self {
+    /// An engine for the agents of a deployment, and the issuers that its machine reaches.
+    pub fn new(
+        agents: Arc<dyn Agents>,
+        issuers: Arc<dyn Issuers>,
+        clock: Arc<dyn WallClock>,
+        settings: Settings,
+    ) -> Self {
         Self {
             agents,
+            issuers,
             clock,
             settings,
         }
@@ -175,6 +183,7 @@ impl Engine {
         };
         let run = Run {
             agents: self.agents.as_ref(),
+            issuers: self.issuers.as_ref(),
             clock: self.clock.as_ref(),
             events,
             stop,

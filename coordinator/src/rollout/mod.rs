@@ -5,6 +5,7 @@ mod engine;
 mod event;
 mod gate;
 mod leases;
+mod login;
 mod observe;
 mod prepare;
 mod recorder;

@@ -106,7 +106,8 @@ fn running<'a>(observed: &'a Observed, scope: &Scope) -> Option<(&'a HostName, S
             .map(|stack| Target::Stack(stack.name.clone()));
         let machines = asked.machines.iter().flat_map(|asked| &asked.names);
         let machines = machines.cloned().map(Target::Machine);
-        let targets = unit.into_iter().chain(stack).chain(machines);
+        let client = asked.client.is_some().then_some(Target::Client);
+        let targets = unit.into_iter().chain(stack).chain(client).chain(machines);
         targets.into_iter().find_map(|target| {
             let status = facts.target(&target)?;
             let runs = !status.running_operation_id.is_empty();
@@ -128,6 +129,7 @@ async fn host_facts(
         clock_skew_milliseconds,
         unit: None,
         stack: None,
+        client: None,
         machines: None,
         secrets: Vec::new(),
     };
@@ -148,6 +150,12 @@ async fn host_facts(
         let images: Vec<String> = stack.images.iter().cloned().collect();
         let question = agents.observe_stack(host, &stack.name, &images);
         facts.stack = Some(bounded(host, "observe the stack", question).await?);
+    }
+    if let Some(client) = &asked.client
+        && facts.has_role(HostRole::Omni)
+    {
+        let question = agents.observe_client(host, client);
+        facts.client = Some(bounded(host, "observe Omni's client", question).await?);
     }
     if let Some(machines) = &asked.machines
         && facts.has_role(HostRole::Proxmox)

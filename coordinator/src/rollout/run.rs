@@ -13,11 +13,13 @@ use super::recorder::Recorder;
 use super::stop::StopSignal;
 use crate::agents::{AgentError, Agents, Holder};
 use crate::journal::JournalError;
+use crate::login::Issuers;
 use crate::plan::{Plan, StepId};
 
 /// One run of a rollout, under its leases.
 pub(super) struct Run<'a> {
     pub(super) agents: &'a dyn Agents,
+    pub(super) issuers: &'a dyn Issuers,
     pub(super) clock: &'a dyn WallClock,
     pub(super) events: &'a dyn RolloutEvents,
     pub(super) stop: &'a StopSignal,

@@ -2,6 +2,7 @@
 
 mod machine;
 
+use omni_scale_proto::client::{CheckedClient, client_difference};
 use omni_scale_proto::difference::{ServiceAction, stack_difference};
 use omni_scale_proto::effect::UnknownState;
 use omni_scale_proto::id::HostName;
@@ -60,6 +61,13 @@ pub(super) async fn look(
                 .map_err(failed)?;
             (stack_missing(action, &observed)?, observed.generation)
         }
+        Action::ApplyClient { client } => {
+            let question = agents.observe_client(host, client);
+            let observed = bounded(host, "observe Omni's client", question)
+                .await
+                .map_err(failed)?;
+            (client_missing(client, &observed)?, observed.generation)
+        }
         Action::ApplyMachine { .. } | Action::EnrollHost { .. } => {
             let seen = machine::see(agents, host, action).await?;
             let generation = seen.as_ref().map_or(0, |seen| seen.generation);
@@ -99,6 +107,18 @@ fn unit_missing(
                 .collect()
         }
     })
+}
+
+fn client_missing(
+    client: &v1::Client,
+    observed: &v1::ClientObservation,
+) -> Result<Vec<String>, StepFailure> {
+    let client = CheckedClient::try_from(client.clone()).map_err(|error| nonsense(&error))?;
+    let change = client_difference(&client, observed).map_err(|error| unknown(&error))?;
+    let reasons = change.reasons.into_iter();
+    Ok(reasons
+        .map(|reason| format!("omni client: {reason}"))
+        .collect())
 }
 
 fn stack_missing(

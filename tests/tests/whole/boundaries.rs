@@ -10,6 +10,7 @@ use omni_scale::agents::grpc::{GrpcAgents, Network};
 use omni_scale::deployment::{Disk, load};
 use omni_scale::exit::Exit;
 use omni_scale::journal::{Header, Journal, JournalDirectory, JournalLock, LockHolder, RolloutId};
+use omni_scale::login::FakeIssuers;
 use omni_scale::pki::Store;
 use omni_scale::plan::{Choices, Plan, Scope, plan};
 use omni_scale::render::render;
@@ -48,7 +49,12 @@ async fn roll_out(
         running_wait: Duration::from_secs(600),
     };
     let asking: Arc<dyn Agents> = agents.clone();
-    let engine = Engine::new(asking, Arc::new(SystemClock), settings);
+    let engine = Engine::new(
+        asking,
+        Arc::new(FakeIssuers::default()),
+        Arc::new(SystemClock),
+        settings,
+    );
     let result = engine.run(journal, &Silence, &StopSignal::never()).await;
     (Some(result.unwrap()), agents.asked())
 }

@@ -11,6 +11,7 @@ use omni_scale::agents::grpc::memory::MemoryNetwork;
 use omni_scale::config::Environment;
 use omni_scale::exit::Exit;
 use omni_scale::files::{self, Access, Existing};
+use omni_scale::login::FakeIssuers;
 use omni_scale::output::Terminals;
 use omni_scale::pki::AskSecret;
 use omni_scale::rollout::SystemClock;
@@ -120,6 +121,7 @@ impl Desk {
             terminals: Terminals::default(),
             person: Arc::new(Person),
             network: Arc::new(self.network.clone()),
+            issuers: Arc::new(FakeIssuers::default()),
             clock: Arc::new(SystemClock),
             interrupts: Arc::new(Every(self.interrupts)),
             logging: |_| {},

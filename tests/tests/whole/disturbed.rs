@@ -127,6 +127,15 @@ impl Agents for Disturbed {
         self.through(host, request).await
     }
 
+    async fn observe_client(
+        &self,
+        host: &HostName,
+        client: &v1::Client,
+    ) -> Result<v1::ClientObservation, AgentError> {
+        self.through(host, self.inner.observe_client(host, client))
+            .await
+    }
+
     async fn observe_machines(
         &self,
         host: &HostName,

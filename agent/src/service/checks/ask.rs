@@ -27,9 +27,7 @@ impl Checks {
                 Some(machines) => machines.hypervisor(check).await,
                 None => no_role("proxmox"),
             },
-            Kind::Login(_) => {
-                Finding::unknown("this agent has no client to log in with").finally()
-            }
+            Kind::Login(_) => Finding::unknown("this agent has no client to log in with").finally(),
             Kind::Tun(_)
             | Kind::Engine(_)
             | Kind::Service(_)

@@ -14,6 +14,20 @@ pub(super) fn answer(
     host: &FakeHost,
     check: &v1::Check,
 ) -> v1::CheckReport {
+    if let Some(Kind::Login(login)) = &check.kind
+        && host.client.login.is_none()
+    {
+        return v1::CheckReport {
+            check_id: check.check_id.clone(),
+            status: CheckStatus::Unknown.into(),
+            summary: if login.code_failure.is_empty() {
+                "the device is tagged".to_owned()
+            } else {
+                login.code_failure.clone()
+            },
+            ..v1::CheckReport::default()
+        };
+    }
     let found = match &check.kind {
         None => Err("the check asks nothing".to_owned()),
         Some(kind) => ask(hosts, issuers, host, kind),
@@ -90,7 +104,13 @@ fn ask(
         | Kind::Tun(_)
         | Kind::StackPolicy(_)
         | Kind::UnitPolicy(_)
-        | Kind::Hypervisor(_)
-        | Kind::Login(_) => Ok(()),
+        | Kind::Hypervisor(_) => Ok(()),
+        Kind::Login(check) => {
+            require(!check.code.is_empty(), check.code_failure.clone())?;
+            require(
+                host.client.login == Some(true),
+                "the token holds no `email_verified`".to_owned(),
+            )
+        }
     }
 }

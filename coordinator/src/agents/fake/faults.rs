@@ -13,6 +13,8 @@ pub enum Call {
     ObserveUnit,
     /// `observe_stack`.
     ObserveStack,
+    /// `observe_client`.
+    ObserveClient,
     /// `observe_machines`.
     ObserveMachines,
     /// `list_secrets`.

@@ -8,6 +8,7 @@ use omni_scale_proto::v1;
 use omni_scale_proto::{API_VERSION_MAXIMUM, API_VERSION_MINIMUM};
 use tokio::time::{Duration, Instant};
 
+use super::client::ClientModel;
 use super::machines::MachinesModel;
 use super::operations::TargetModel;
 use super::stack::StackModel;
@@ -44,6 +45,8 @@ pub struct FakeHost {
     pub unit: UnitModel,
     /// The stack.
     pub stack: StackModel,
+    /// Omni's client.
+    pub client: ClientModel,
     /// The cluster that its agent reaches.
     pub machines: MachinesModel,
     /// Secrets by name.
@@ -118,6 +121,7 @@ impl FakeHost {
             clock_offset_milliseconds: 0,
             unit: UnitModel::default(),
             stack: StackModel::default(),
+            client: ClientModel::default(),
             machines: MachinesModel::default(),
             secrets: BTreeMap::new(),
             registry: BTreeMap::new(),
@@ -215,7 +219,8 @@ impl FakeHost {
             .collect()
     }
 
-    pub(super) fn has_secret(&self, name: &str) -> bool {
+    /// Whether a secret is set and usable.
+    pub(crate) fn has_secret(&self, name: &str) -> bool {
         self.secrets
             .get(name)
             .is_some_and(|secret| !secret.consumed && !secret.candidate)

@@ -5,6 +5,7 @@
 //! answered after that, while work that the agents have begun goes on.
 
 mod checks;
+mod client;
 mod faults;
 mod host;
 mod machines;
@@ -28,6 +29,7 @@ use super::{
     Action, AgentError, Agents, Class, Control, LeaseGrant, LeaseRequest, ProgressSink, ReportSink,
 };
 use crate::plan::{Desired, DesiredIdentity, MachinesScope, Plan, Purpose};
+pub use client::ClientModel;
 pub use faults::{Call, Fault};
 use faults::{Script, Scripted};
 pub use host::{FakeHost, LEASE_TIME_TO_LIVE, LeaseModel, SecretModel};
@@ -95,7 +97,7 @@ pub struct Seat {
 }
 
 impl FakeAgents {
-    /// The hosts of a deployment, enrolled, with every secret set and every tag known, and
+    /// The hosts of a deployment, enrolled, with every secret set that people set, and every tag known, and
     /// nothing done yet.
     pub fn new(desired: &Desired) -> Self {
         let mut hosts: BTreeMap<HostName, FakeHost> = BTreeMap::new();
@@ -108,8 +110,16 @@ impl FakeAgents {
             );
             hosts.insert(name.clone(), host);
         }
+        let client = desired.client.as_ref().map(|client| &client.client);
+        let brought = |name: &str| {
+            client.is_some_and(|client| {
+                [&client.id_secret, &client.secret_secret].contains(&&name.to_owned())
+            })
+        };
         for secret in &desired.secrets {
-            if let Some(host) = hosts.get_mut(&secret.host) {
+            if let Some(host) = hosts.get_mut(&secret.host)
+                && !brought(secret.name.as_str())
+            {
                 host.set_secret(secret.name.as_str());
             }
         }
@@ -165,6 +175,10 @@ impl FakeAgents {
         }
         let mut stack = desired.stack.stack.clone();
         let host = desired.stack.host.clone();
+        if let Some(client) = &desired.client {
+            let client = client.client.clone();
+            world.carry_out(&host, &Action::ApplyClient { client });
+        }
         let registry = world.host(host.as_str()).registry.clone();
         for service in &mut stack.services {
             if let Some(resolved) = registry.get(&service.image) {
@@ -259,6 +273,7 @@ impl FakeAgents {
                     host.stack.created.get(service).copied().unwrap_or_default(),
                 ));
             }
+            lines.push(format!("{name} clients: {}", host.client.at_issuer.len()));
             lines.extend(host.machines.portrait());
             lines.push(format!("{name} volumes: {:?}", host.stack.volumes));
             for (secret, model) in &host.secrets {
@@ -387,7 +402,7 @@ impl World {
         let bad_programs = self.bad_programs.clone();
         let host = self.hosts.get_mut(host).ok_or("no such host")?;
         match action {
-            Action::ApplyUnit { .. } if limit == 0 => Ok(()),
+            Action::ApplyUnit { .. } | Action::ApplyClient { .. } if limit == 0 => Ok(()),
             Action::ApplyUnit { configuration } => {
                 let bad = configuration
                     .artifact
@@ -411,6 +426,10 @@ impl World {
                 Ok(())
             }
             Action::EnrollHost { .. } => Err("it is no work of one host".to_owned()),
+            Action::ApplyClient { client } => {
+                host.client
+                    .apply(client, &mut host.secrets, limit < usize::MAX)
+            }
             Action::ApplyStack {
                 stack,
                 services,
@@ -640,6 +659,20 @@ impl Agents for Seat {
             })
             .collect();
         Ok(observed)
+    }
+
+    async fn observe_client(
+        &self,
+        host: &HostName,
+        client: &v1::Client,
+    ) -> Result<v1::ClientObservation, AgentError> {
+        let tried = "observe Omni's client";
+        self.call(host, Call::ObserveClient, tried).await?;
+        let mut world = self.agents.world();
+        let host = world.at(host, tried)?;
+        let ledger = host.targets.get(&Target::Client.to_string());
+        let generation = ledger.map_or(0, |target| target.generation);
+        Ok(host.client.observe(client, &host.secrets, generation))
     }
 
     async fn observe_machines(

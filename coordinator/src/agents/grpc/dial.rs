@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,11 +48,9 @@ pub struct SystemNetwork;
 #[async_trait]
 impl Network for SystemNetwork {
     async fn resolve(&self, _host: &HostName, dns_name: &str) -> io::Result<Vec<SocketAddr>> {
-        let found = tokio::net::lookup_host((dns_name, AGENT_PORT)).await?;
-        let mut addresses: Vec<SocketAddr> = found.collect();
-        // Agents listen on the IPv4 address of their node; IPv6 is for a forwarder in between.
-        addresses.sort_by_key(SocketAddr::is_ipv6);
-        Ok(addresses)
+        let addresses = system_addresses(dns_name).await?.into_iter();
+        let at = |address| SocketAddr::new(address, AGENT_PORT);
+        Ok(addresses.map(at).collect())
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<Wire> {
@@ -60,6 +58,15 @@ impl Network for SystemNetwork {
         stream.set_nodelay(true).ok();
         Ok(Box::new(stream))
     }
+}
+
+/// What the system's resolver says. Nodes listen on their IPv4 address; IPv6 is for a forwarder in
+/// between.
+pub(super) async fn system_addresses(dns_name: &str) -> io::Result<Vec<IpAddr>> {
+    let found = tokio::net::lookup_host((dns_name, AGENT_PORT)).await?;
+    let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+    addresses.sort_by_key(IpAddr::is_ipv6);
+    Ok(addresses)
 }
 
 /// Why there is no connection. Nothing was sent.

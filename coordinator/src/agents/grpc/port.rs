@@ -7,11 +7,13 @@ use omni_scale_proto::id::{HostName, MachineName, ServiceName, StackName};
 use omni_scale_proto::operation::Operation;
 use omni_scale_proto::role::HostRole;
 use omni_scale_proto::v1;
+use omni_scale_proto::v1::client_service_client::ClientServiceClient;
 use omni_scale_proto::v1::host_service_client::HostServiceClient;
 use omni_scale_proto::v1::stack_service_client::StackServiceClient;
 use omni_scale_proto::v1::unit_service_client::UnitServiceClient;
 use omni_scale_proto::v1::{
-    acquire_lease_response, apply_stack_response, apply_unit_response, control_stack_response,
+    acquire_lease_response, apply_client_response, apply_stack_response, apply_unit_response,
+    control_stack_response,
 };
 use tokio::time::timeout;
 use tonic::{Request, Status};
@@ -60,6 +62,21 @@ impl Agents for GrpcAgents {
             images: images.to_vec(),
         });
         let answer = within(&call, OBSERVE, client.observe_stack(request)).await?;
+        answer
+            .observation
+            .ok_or_else(|| call.faulty("the answer holds no observation"))
+    }
+
+    async fn observe_client(
+        &self,
+        host: &HostName,
+        client: &v1::Client,
+    ) -> Result<v1::ClientObservation, AgentError> {
+        let (call, mut rpc) = self.client(host, "observe Omni's client").await?;
+        let request = Request::new(v1::ObserveClientRequest {
+            client: Some(client.clone()),
+        });
+        let answer = within(&call, PROMPT, rpc.observe_client(request)).await?;
         answer
             .observation
             .ok_or_else(|| call.faulty("the answer holds no observation"))
@@ -193,6 +210,9 @@ impl Agents for GrpcAgents {
                 };
                 self.apply_stack(host, operation, request, progress).await
             }
+            Action::ApplyClient { client } => {
+                self.apply_client(host, operation, client, progress).await
+            }
             Action::ApplyMachine {
                 hypervisor,
                 machine,
@@ -281,6 +301,36 @@ impl GrpcAgents {
                 match message.message {
                     Some(apply_unit_response::Message::Progress(step)) => progress(step),
                     Some(apply_unit_response::Message::Outcome(outcome)) => {
+                        return Ok(Some(outcome));
+                    }
+                    None => {}
+                }
+            }
+            Ok(None)
+        };
+        bounded(&call, bound(operation), work)
+            .await?
+            .ok_or_else(|| call.cut_short())
+    }
+
+    async fn apply_client(
+        &self,
+        host: &HostName,
+        operation: &Operation,
+        client: &v1::Client,
+        progress: ProgressSink<'_>,
+    ) -> Result<v1::Outcome, AgentError> {
+        let (call, mut rpc) = self.client(host, "register Omni's client").await?;
+        let request = v1::ApplyClientRequest {
+            operation: Some(operation.clone().into()),
+            client: Some(client.clone()),
+        };
+        let work = async {
+            let mut stream = rpc.apply_client(request).await?.into_inner();
+            while let Some(message) = stream.message().await? {
+                match message.message {
+                    Some(apply_client_response::Message::Progress(step)) => progress(step),
+                    Some(apply_client_response::Message::Outcome(outcome)) => {
                         return Ok(Some(outcome));
                     }
                     None => {}
@@ -392,6 +442,18 @@ impl GrpcAgents {
         Ok((
             call.of_role(HostRole::Omni),
             StackServiceClient::new(channel),
+        ))
+    }
+
+    async fn client(
+        &self,
+        host: &HostName,
+        tried: impl Into<String>,
+    ) -> Result<(Call, ClientServiceClient<tonic::transport::Channel>), AgentError> {
+        let (call, channel) = self.ready(host, tried.into()).await?;
+        Ok((
+            call.of_role(HostRole::Omni),
+            ClientServiceClient::new(channel),
         ))
     }
 

@@ -2,7 +2,7 @@
 //! for nobody decides where they are.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use omni_scale_proto::id::HostName;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::dial::{Network, SystemNetwork, Wire};
+use super::dial::{Network, SystemNetwork, Wire, system_addresses};
 use super::peers::{Found, PeerTable};
 
 /// Where Tailscale's packages put tailscaled's socket, which any user may read.
@@ -89,20 +89,17 @@ impl TailnetNetwork {
     }
 }
 
-#[async_trait]
-impl Network for TailnetNetwork {
-    async fn resolve(&self, host: &HostName, dns_name: &str) -> io::Result<Vec<SocketAddr>> {
+impl TailnetNetwork {
+    /// The addresses of a device, or of another host whose full name this is.
+    pub(crate) async fn addresses(&self, dns_name: &str) -> io::Result<Vec<IpAddr>> {
         let own_state = match self.peers().await.map(|table| table.find(dns_name)) {
-            Ok(Found::At(addresses)) => {
-                let at = |address| SocketAddr::new(address, AGENT_PORT);
-                return Ok(addresses.into_iter().map(at).collect());
-            }
+            Ok(Found::At(addresses)) => return Ok(addresses),
             Ok(Found::Not(trouble)) => return Err(io::Error::other(trouble)),
             Ok(Found::Unknown(own_state)) => own_state,
             // Without a tailscaled, or with one that says nothing, the system may still know.
             Err(_) => None,
         };
-        let resolved = SystemNetwork.resolve(host, dns_name).await;
+        let resolved = system_addresses(dns_name).await;
         resolved.map_err(|error| match own_state {
             Some(state) => io::Error::new(
                 error.kind(),
@@ -110,6 +107,15 @@ impl Network for TailnetNetwork {
             ),
             None => error,
         })
+    }
+}
+
+#[async_trait]
+impl Network for TailnetNetwork {
+    async fn resolve(&self, _host: &HostName, dns_name: &str) -> io::Result<Vec<SocketAddr>> {
+        let addresses = self.addresses(dns_name).await?.into_iter();
+        let at = |address| SocketAddr::new(address, AGENT_PORT);
+        Ok(addresses.map(at).collect())
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<Wire> {

@@ -40,6 +40,7 @@ pub(in crate::commands) async fn run(
         yes: arguments.yes,
         choices: Choices {
             remove_orphans: arguments.remove_orphans,
+            accept_unproven_identity: arguments.accept_unproven_identity,
         },
         secrets: match &arguments.secrets {
             Some(directory) => {

@@ -24,7 +24,12 @@ pub(super) fn engine(context: &Context, agents: &Arc<GrpcAgents>, by: String) ->
         lease_wait: LEASE_WAIT,
         running_wait: RUNNING_WAIT,
     };
-    Engine::new(agents, Arc::clone(&context.clock), settings)
+    Engine::new(
+        agents,
+        Arc::clone(&context.issuers),
+        Arc::clone(&context.clock),
+        settings,
+    )
 }
 
 /// Runs the rollout of a journal to its end, or until it stands still.

@@ -19,6 +19,7 @@ use crate::config::Environment;
 use crate::deployment::{self, Disk};
 use crate::exit::Exit;
 use crate::files::{self, Access, Existing};
+use crate::login::FakeIssuers;
 use crate::output::Terminals;
 use crate::output::testing::Captured;
 use crate::pki::{AskSecret, Passphrase, PkiError, Store};
@@ -38,6 +39,7 @@ const PASSPHRASE: &str = "correct horse battery staple";
 pub(super) struct Desk {
     pub(super) home: tempfile::TempDir,
     pub(super) network: MemoryNetwork,
+    pub(super) issuers: FakeIssuers,
     /// The hosts, once there are any.
     pub(super) world: Option<FakeAgents>,
     pub(super) agents: BTreeMap<HostName, TestAgent>,
@@ -168,6 +170,7 @@ impl Desk {
         Self {
             home: tempfile::tempdir().unwrap(),
             network: MemoryNetwork::default(),
+            issuers: FakeIssuers::default(),
             world: None,
             agents: BTreeMap::new(),
             days_later: 0,
@@ -341,6 +344,7 @@ impl Desk {
             },
             person: Arc::new(Person),
             network: Arc::new(self.network.clone()),
+            issuers: Arc::new(self.issuers.clone()),
             clock: Arc::new(Later(self.days_later)),
             interrupts: Arc::new(Every(self.interrupts)),
             logging: |_| {},

@@ -19,12 +19,13 @@ async fn a_rollout_ends_with_everything_running_and_a_second_one_has_nothing_to_
         assert!(world.host(IDP).unit.active);
         let stack = &world.host(OMNI).stack;
         assert!(stack.runs("omni") && stack.runs("proxmox-provider"));
+        assert_eq!(world.host(OMNI).client.at_issuer.len(), 1);
     }
     let portrait = desk.hosts().portrait();
     let again = desk.run("apply --yes --output json").await.done();
     assert_eq!(again.json("rollout")["result"], "nothing-to-do");
     assert_eq!(desk.hosts().portrait(), portrait);
-    assert_eq!(desk.hosts().calls(OMNI, Call::Apply), 3);
+    assert_eq!(desk.hosts().calls(OMNI, Call::Apply), 4);
     desk.run("plan").await.done().shows(&["nothing to do"]);
 }
 

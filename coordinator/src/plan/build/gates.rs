@@ -29,7 +29,12 @@ pub(super) fn gate(context: &Context<'_>, wave: Wave) -> Vec<GateCheck> {
         // Steps have verified that each machine is ours and runs.
         Wave::Preflight | Wave::HostMachines | Wave::Machines => Vec::new(),
         Wave::Identity => identity(context),
-        Wave::Client => secrets(context.desired, context.observed, &[Wave::Client], wave),
+        Wave::Client => {
+            let mut gate = secrets(context.desired, context.observed, &[Wave::Client], wave);
+            let client = context.desired.client.iter();
+            gate.extend(client.map(|client| super::client::login(context, client)));
+            gate
+        }
         Wave::Sidecar => sidecar(context),
         Wave::Omni => vec![omni(context)],
         Wave::Provider => provider(context),
@@ -53,6 +58,7 @@ pub(super) fn check(
             wait_seconds,
             kind: Some(kind),
         },
+        unknown_will_do: false,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Pure. What stands in the way is collected, so that one look shows all of it; only then are
 //! steps made.
 
+mod client;
 mod gates;
 mod hosts;
 mod machines;
@@ -35,6 +36,8 @@ use services::Parts;
 pub struct Choices {
     /// Remove the stack's containers that no service names any more. Their volumes stay.
     pub remove_orphans: bool,
+    /// Go on although nobody could show that the issuer's identities let somebody into Omni.
+    pub accept_unproven_identity: bool,
 }
 
 /// What is to be done so that the hosts are what the deployment wants.
@@ -79,7 +82,11 @@ pub fn plan(desired: &Desired, observed: &Observed, choices: Choices) -> Result<
         choices,
     };
     let unit_step = unit::step(&context)?;
-    let stack_steps = stack::steps(&context)?;
+    let client_step = match cut {
+        Some(cut) if cut <= Wave::Client => None,
+        _ => client::step(&context)?,
+    };
+    let stack_steps = stack::steps(&context, &client::renewed(client_step.as_ref()))?;
     refusals.extend(warnings::foreign_in_the_way(&context, &stack_steps));
     refuse(&mut refusals)?;
 
@@ -91,6 +98,7 @@ pub fn plan(desired: &Desired, observed: &Observed, choices: Choices) -> Result<
     for wave in context.waves() {
         let drafts: Vec<Draft> = match wave {
             Wave::Identity => unit_step.iter().cloned().collect(),
+            Wave::Client => client_step.iter().cloned().collect(),
             _ => stack_steps
                 .iter()
                 .chain(&machines.steps)

@@ -17,7 +17,16 @@ pub(super) fn missing<'a>(desired: &'a Desired, observed: &Observed) -> Vec<&'a 
 }
 
 /// Whether the secret still has something to do: a one-time key has not once its node is known.
+///
+/// What the registration of Omni's client brings is for no one to set.
 pub(super) fn is_needed(desired: &Desired, secret: &DesiredSecret, observed: &Observed) -> bool {
+    let brought = desired.client.as_ref().is_some_and(|client| {
+        let names = [&client.client.id_secret, &client.client.secret_secret];
+        secret.host == desired.stack.host && names.iter().any(|name| secret.name.as_str() == *name)
+    });
+    if brought {
+        return false;
+    }
     if !secret.one_time {
         return true;
     }

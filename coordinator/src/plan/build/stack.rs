@@ -57,8 +57,12 @@ pub(super) fn resolve(desired: &Desired, facts: &HostFacts) -> (v1::Stack, Vec<P
     (stack, refusals)
 }
 
-/// The steps, each with its wave, in order.
-pub(super) fn steps(context: &Context<'_>) -> Result<Vec<(Wave, Draft)>, PlanError> {
+/// The steps, each with its wave, in order. What uses a secret of `renewed` is made anew: an
+/// earlier step of the plan gives it another value.
+pub(super) fn steps(
+    context: &Context<'_>,
+    renewed: &[String],
+) -> Result<Vec<(Wave, Draft)>, PlanError> {
     let host = &context.desired.stack.host;
     let unknown = |reason: String| PlanError::Refused {
         refusals: vec![PlanRefusal::StateUnknown {
@@ -70,6 +74,7 @@ pub(super) fn steps(context: &Context<'_>) -> Result<Vec<(Wave, Draft)>, PlanErr
     let Some(observed) = &context.stack_facts.stack else {
         return Err(unknown("it was not asked".to_owned()));
     };
+    let observed = &with_renewed_secrets(observed, renewed);
     let target = Target::Stack(context.stack.name().clone());
     // Over all services at once: a recreated sidecar recreates its sharers in later waves.
     let changes =
@@ -145,6 +150,27 @@ pub(super) fn steps(context: &Context<'_>) -> Result<Vec<(Wave, Draft)>, PlanErr
         ));
     }
     Ok(steps)
+}
+
+/// The stack as it is found once these secrets have other values.
+fn with_renewed_secrets(
+    observed: &v1::StackObservation,
+    renewed: &[String],
+) -> v1::StackObservation {
+    let mut observed = observed.clone();
+    for container in &mut observed.services {
+        let used = container.applied.as_ref().map(secrets_of);
+        let changed = used
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|secret| renewed.iter().any(|name| name == secret))
+            .map(str::to_owned);
+        let changed: Vec<String> = changed
+            .filter(|secret| !container.changed_secrets.contains(secret))
+            .collect();
+        container.changed_secrets.extend(changed);
+    }
+    observed
 }
 
 fn orphans_to_remove(

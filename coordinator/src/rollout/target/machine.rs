@@ -54,7 +54,7 @@ fn asked(action: &Action) -> Option<(&MachineName, &v1::Hypervisor, v1::VmidRang
         Action::EnrollHost {
             name, hypervisor, ..
         } => Some((name, hypervisor, ANY)),
-        Action::ApplyUnit { .. } | Action::ApplyStack { .. } => None,
+        Action::ApplyUnit { .. } | Action::ApplyStack { .. } | Action::ApplyClient { .. } => None,
     }
 }
 
@@ -76,7 +76,9 @@ pub(super) async fn missing(
             missing.extend(not_serving(agents, host).await?);
             Ok(missing)
         }
-        Action::ApplyUnit { .. } | Action::ApplyStack { .. } => Ok(Vec::new()),
+        Action::ApplyUnit { .. } | Action::ApplyStack { .. } | Action::ApplyClient { .. } => {
+            Ok(Vec::new())
+        }
     }
 }
 

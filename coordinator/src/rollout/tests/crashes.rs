@@ -66,6 +66,11 @@ async fn machines_are_made_once_from_any_record() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_is_registered_once_from_any_record() {
+    every_crash(4).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_coordinator_that_dies_again_and_again_comes_to_the_same_end() {
     let (desired, agents) = fresh();
     let (want, records) = undisturbed(&desired, &agents).await;

@@ -1,6 +1,7 @@
 //! The engine against a model of the agents: each story ends in the world of the undisturbed one,
 //! or stops and says why.
 
+mod client;
 mod crashes;
 mod faults;
 mod happy;
@@ -21,6 +22,7 @@ use crate::agents::AgentError;
 use crate::agents::fake::{FakeAgents, Seat};
 use crate::journal::memory::{MemoryFiles, Moment};
 use crate::journal::{Header, Journal, JournalLock, LockHolder, RolloutId, Story, read};
+use crate::login::FakeIssuers;
 use crate::plan::{Choices, Desired, Plan, Scope, examples, plan};
 
 /// How a run ended for whoever watches it.
@@ -74,6 +76,7 @@ pub(super) struct Desk {
     by: String,
     agents: FakeAgents,
     files: MemoryFiles,
+    issuers: FakeIssuers,
     lease_wait: Duration,
     /// The number of its first rollout. No two desks ever begin the same one.
     first: u128,
@@ -88,6 +91,7 @@ impl Desk {
             by: by.to_owned(),
             agents: agents.clone(),
             files: MemoryFiles::default(),
+            issuers: FakeIssuers::default(),
             lease_wait: Duration::ZERO,
             first: if by == "ada@desk" { FIRST } else { 100 },
         }
@@ -137,7 +141,12 @@ impl Desk {
             lease_wait: self.lease_wait,
             running_wait: Duration::from_secs(600),
         };
-        Engine::new(Arc::new(seat.clone()), self.clock(), settings)
+        Engine::new(
+            Arc::new(seat.clone()),
+            Arc::new(self.issuers.clone()),
+            self.clock(),
+            settings,
+        )
     }
 
     pub(super) fn begin(&self, plan: Plan, rollout: u128) -> Journal {
@@ -237,6 +246,13 @@ pub(super) fn running(changes: &[(&str, &str)]) -> (Desired, FakeAgents) {
     (desired, agents)
 }
 
+/// The same, where the client is registered on the way.
+pub(super) fn with_client() -> (Desired, FakeAgents) {
+    let desired = examples::with_client();
+    let agents = FakeAgents::new(&desired);
+    (desired, agents)
+}
+
 /// The machine of host `omni` does not exist.
 pub(super) fn without_a_host() -> (Desired, FakeAgents) {
     let desired = examples::with_machines();
@@ -274,6 +290,7 @@ pub(super) fn stories() -> Vec<(&'static str, (Desired, FakeAgents))> {
         ),
         ("a host that does not exist", without_a_host()),
         ("control planes", without_control_planes()),
+        ("a client to register", with_client()),
     ]
 }
 

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use async_trait::async_trait;
 use omni_scale_proto::id::HostName;
 use omni_scale_proto::v1;
+use omni_scale_proto::v1::client_service_server::ClientServiceServer;
 use omni_scale_proto::v1::host_service_server::HostServiceServer;
 use omni_scale_proto::v1::machine_service_server::MachineServiceServer;
 use omni_scale_proto::v1::stack_service_server::StackServiceServer;
@@ -103,6 +104,7 @@ fn all_services(identity: &ServerIdentity, agent: TestAgent) -> Router {
         .add_service(HealthServer::new(agent.clone()))
         .add_service(UnitServiceServer::new(agent.clone()))
         .add_service(StackServiceServer::new(agent.clone()))
+        .add_service(ClientServiceServer::new(agent.clone()))
         .add_service(MachineServiceServer::new(agent))
 }
 

@@ -1,6 +1,7 @@
 //! A model of an agent behind a real TLS listener on loopback, for tests of what is on our side
 //! of the wire. What real agents do is tested with real agents.
 
+mod client;
 mod health;
 mod host;
 mod listener;

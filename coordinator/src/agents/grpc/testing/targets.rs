@@ -62,7 +62,7 @@ fn invalid(error: impl std::fmt::Display) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
-fn operation(asked: Option<v1::Operation>) -> Result<Operation, Status> {
+pub(super) fn operation(asked: Option<v1::Operation>) -> Result<Operation, Status> {
     asked.try_into().map_err(invalid)
 }
 
