@@ -173,7 +173,7 @@ impl Parts {
             .add_service(host.server());
         let operations = self.operations.clone();
         if let Some((watch, tsidp)) = unit {
-            let unit = UnitRpc::new(tsidp, watch, operations.clone());
+            let unit = UnitRpc::new(tsidp, watch, self.tailnet.clone(), operations.clone());
             routes = routes.add_service(UnitServiceServer::new(unit));
         }
         if let Some(stacks) = stacks {

@@ -13,9 +13,12 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
 
+use crate::clock;
 use crate::journal::{JournalUnit, Selection};
 use crate::operation::{Event, Operations};
 use crate::server::status::status;
+use crate::tailnet::Tailnet;
+use crate::tailnet::condition::of_device;
 use crate::unit::tsidp::TsidpUnit;
 use crate::unit::units::Job;
 use crate::unit::watching::UnitWatch;
@@ -24,21 +27,39 @@ use crate::unit::watching::UnitWatch;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The RPCs about the tsidp unit.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct UnitRpc {
     tsidp: Arc<TsidpUnit>,
     watch: UnitWatch,
+    tailnet: Arc<dyn Tailnet>,
     operations: Operations,
 }
 
 impl UnitRpc {
     /// Answers for this unit.
-    pub fn new(tsidp: Arc<TsidpUnit>, watch: UnitWatch, operations: Operations) -> Self {
+    pub fn new(
+        tsidp: Arc<TsidpUnit>,
+        watch: UnitWatch,
+        tailnet: Arc<dyn Tailnet>,
+        operations: Operations,
+    ) -> Self {
         Self {
             tsidp,
             watch,
+            tailnet,
             operations,
         }
+    }
+
+    /// Adds what the tailnet says of the node that the issuer's name leads to.
+    async fn look_at_node(&self, observation: &mut v1::UnitObservation) {
+        let applied = observation.applied.as_ref();
+        let Some(dns_name) = applied.and_then(|applied| node_of(&applied.issuer)) else {
+            return;
+        };
+        let seen = self.tailnet.named(dns_name).await;
+        let found = of_device(dns_name, &seen, clock::now_milliseconds());
+        observation.node_conditions = found.into_iter().map(Into::into).collect();
     }
 
     fn with_generation(&self, mut observation: v1::UnitObservation) -> v1::UnitObservation {
@@ -57,7 +78,8 @@ impl UnitService for UnitRpc {
         &self,
         _request: Request<v1::ObserveUnitRequest>,
     ) -> Result<Response<v1::ObserveUnitResponse>, Status> {
-        let observation = self.with_generation(self.tsidp.observe().await);
+        let mut observation = self.with_generation(self.tsidp.observe().await);
+        self.look_at_node(&mut observation).await;
         Ok(Response::new(v1::ObserveUnitResponse {
             observation: Some(observation),
         }))
@@ -158,6 +180,11 @@ impl UnitService for UnitRpc {
     }
 }
 
+/// The full name of the node that serves an issuer.
+fn node_of(issuer: &str) -> Option<&str> {
+    issuer.strip_prefix("https://")?.split(':').next()
+}
+
 fn decode_operation(operation: Option<v1::Operation>) -> Result<Operation, Status> {
     Operation::try_from(operation).map_err(invalid)
 }
@@ -186,11 +213,13 @@ fn invalid(error: impl std::error::Error) -> Status {
 mod tests {
     use super::*;
     use crate::operation::testing::Desk;
+    use crate::tailnet::{Device, FakeTailnet, Named};
     use crate::unit::apply::tests::Rig;
 
     struct Host {
         rig: Rig,
         desk: Desk,
+        tailnet: Arc<FakeTailnet>,
         rpc: UnitRpc,
     }
 
@@ -199,8 +228,22 @@ mod tests {
             let (rig, _) = Rig::applied().await;
             let desk = Desk::new().await;
             let watch = UnitWatch::new(rig.tsidp.clone());
-            let rpc = UnitRpc::new(rig.tsidp.clone(), watch, desk.operations.clone());
-            Self { rig, desk, rpc }
+            let tailnet = Arc::new(FakeTailnet::running(
+                "idp.tail.test",
+                [100, 64, 0, 1].into(),
+            ));
+            let rpc = UnitRpc::new(
+                rig.tsidp.clone(),
+                watch,
+                tailnet.clone(),
+                desk.operations.clone(),
+            );
+            Self {
+                rig,
+                desk,
+                tailnet,
+                rpc,
+            }
         }
 
         async fn observe(&self) -> v1::UnitObservation {
@@ -254,6 +297,37 @@ mod tests {
         };
         assert!(outcome.failure.is_none(), "{outcome:?}");
         assert_eq!(host.rig.units.jobs(), [Job::Start]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_tailnet_says_how_tsidps_own_node_is() {
+        let host = Host::new().await;
+        let issuer = host.observe().await.applied.unwrap().issuer;
+        let name = node_of(&issuer).unwrap();
+        let kinds = async || {
+            let conditions = host.observe().await.node_conditions;
+            conditions.iter().map(|one| one.kind()).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds().await, [v1::NodeConditionKind::Absent]);
+        let device = Device {
+            dns_name: name.to_owned(),
+            online: true,
+            ..Device::default()
+        };
+        let named = |device| Named {
+            device: Some(device),
+            ..Named::default()
+        };
+        host.tailnet.set_named(name, named(device.clone()));
+        assert_eq!(kinds().await, []);
+        let expired = Device {
+            expired: true,
+            ..device
+        };
+        host.tailnet.set_named(name, named(expired));
+        assert_eq!(kinds().await, [v1::NodeConditionKind::KeyExpired]);
+        host.tailnet.set(None);
+        assert_eq!(kinds().await, [v1::NodeConditionKind::Silent]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use omni_scale_proto::v1::TailnetState;
 use tokio::sync::{mpsc, watch};
 
-use super::{NodeStatus, Peer, Preferences, Tailnet, TailnetError, Warning};
+use super::{Named, NodeStatus, Peer, Preferences, Tailnet, TailnetError, Warning};
 
 /// A node in memory: in a state, or with a tailscaled that does not answer. Whoever calls it is
 /// `desk` of `ada@example.net`, unless a test says otherwise.
@@ -42,6 +42,8 @@ struct State {
     peers: BTreeMap<IpAddr, Option<Peer>>,
     /// How often it was asked for a caller.
     asked: usize,
+    /// Other devices, by their full names.
+    devices: BTreeMap<String, Named>,
 }
 
 impl FakeTailnet {
@@ -65,6 +67,7 @@ impl FakeTailnet {
                 peer: Caller::Device(Self::desk()),
                 peers: BTreeMap::new(),
                 asked: 0,
+                devices: BTreeMap::new(),
             }),
             changed: watch::channel(()).0,
         }
@@ -108,6 +111,11 @@ impl FakeTailnet {
         self.lock().peers.insert(address, peer);
     }
 
+    /// What the tailnet has under a name from now on.
+    pub fn set_named(&self, dns_name: &str, named: Named) {
+        self.lock().devices.insert(dns_name.to_owned(), named);
+    }
+
     /// It does not say any more who calls.
     pub fn forget_peers(&self) {
         let mut state = self.lock();
@@ -145,6 +153,14 @@ impl Tailnet for FakeTailnet {
                 Caller::NoDevice => Ok(None),
             },
         }
+    }
+
+    async fn named(&self, dns_name: &str) -> Result<Option<Named>, TailnetError> {
+        if self.status().await?.state != TailnetState::Running {
+            return Ok(None);
+        }
+        let named = self.lock().devices.get(dns_name).cloned();
+        Ok(Some(named.unwrap_or_default()))
     }
 
     async fn preferences(&self) -> Result<Preferences, TailnetError> {

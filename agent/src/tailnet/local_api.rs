@@ -15,12 +15,13 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use super::{NodeStatus, Peer, Preferences, Tailnet, TailnetError, Warning};
+use super::{Named, NodeStatus, Peer, Preferences, Tailnet, TailnetError, Warning};
 
 /// Where Debian's package puts the socket.
 pub const DEFAULT_SOCKET: &str = "/run/tailscale/tailscaled.sock";
 
 const STATUS: &str = "/localapi/v0/status?peers=false";
+const DEVICES: &str = "/localapi/v0/status";
 const WHOIS: &str = "/localapi/v0/whois";
 const PREFERENCES: &str = "/localapi/v0/prefs";
 /// Of the initial state (2) and its health (128).
@@ -30,6 +31,8 @@ const CHANGES: &str = "/localapi/v0/watch-ipn-bus?mask=2";
 const HOST: &str = "local-tailscaled.sock";
 /// A status without peers, and a device with what is granted to it, are a few KiB.
 const ANSWER_LIMIT: usize = 1 << 20;
+/// A device takes about one KiB in the table of all.
+const DEVICES_LIMIT: usize = 32 << 20;
 const BOUND: Duration = Duration::from_secs(3);
 
 /// Asks tailscaled on its socket, one connection a question.
@@ -92,20 +95,21 @@ impl LocalApi {
         &self,
         path: &str,
         label: &'static str,
+        limit: usize,
     ) -> Result<Option<Bytes>, TailnetError> {
         let begun = self.begin(path).await?;
         if begun.status == hyper::StatusCode::NOT_FOUND {
             return Ok(None);
         }
         refuse_other_than_ok(begun.status, label)?;
-        let answer = Limited::new(begun.body, ANSWER_LIMIT).collect();
+        let answer = Limited::new(begun.body, limit).collect();
         tokio::select! {
             biased;
             answer = answer => match answer {
                 Ok(body) => Ok(Some(body.to_bytes())),
                 Err(error) => Err(match error.downcast::<hyper::Error>() {
                     Ok(error) => TailnetError::Broken(*error),
-                    Err(_) => TailnetError::TooLarge { path: label, limit: ANSWER_LIMIT },
+                    Err(_) => TailnetError::TooLarge { path: label, limit },
                 }),
             },
             Err(error) = begun.moving => Err(TailnetError::Broken(error)),
@@ -114,8 +118,14 @@ impl LocalApi {
 
     /// The document of a path that tailscaled always has.
     async fn get(&self, path: &'static str) -> Result<Bytes, TailnetError> {
+        self.get_within(path, ANSWER_LIMIT).await
+    }
+
+    async fn get_within(&self, path: &'static str, limit: usize) -> Result<Bytes, TailnetError> {
         let missing = || TailnetError::Refused { status: 404, path };
-        within(self.document(path, path)).await?.ok_or_else(missing)
+        within(self.document(path, path, limit))
+            .await?
+            .ok_or_else(missing)
     }
 
     /// The first line of a stream that does not end.
@@ -184,10 +194,15 @@ impl Tailnet for LocalApi {
         // Brackets of an IPv6 address have no place in a query.
         let address = address.to_string().replace('[', "%5B").replace(']', "%5D");
         let path = format!("{WHOIS}?addr={address}&proto=tcp");
-        match within(self.document(&path, WHOIS)).await? {
+        match within(self.document(&path, WHOIS, ANSWER_LIMIT)).await? {
             Some(document) => Peer::parse(&document).map(Some).map_err(malformed(WHOIS)),
             None => Ok(None),
         }
+    }
+
+    async fn named(&self, dns_name: &str) -> Result<Option<Named>, TailnetError> {
+        let document = self.get_within(DEVICES, DEVICES_LIMIT).await?;
+        Named::parse(&document, dns_name).map_err(malformed(DEVICES))
     }
 
     async fn preferences(&self) -> Result<Preferences, TailnetError> {

@@ -5,6 +5,7 @@
 //! Whether a caller may do what they ask for is decided in `server`, not here.
 
 pub mod condition;
+mod device;
 #[cfg(any(test, feature = "testing"))]
 mod fake;
 mod follow;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
+pub use device::{Device, Named};
 #[cfg(any(test, feature = "testing"))]
 pub use fake::FakeTailnet;
 pub use follow::{AddressCache, follow};
@@ -42,6 +44,9 @@ pub trait Tailnet: Send + Sync {
     /// Who is behind the other end of a TCP connection to this node. `None`: no device of the
     /// tailnet. An error is neither: it must never be taken for a device.
     async fn whois(&self, address: SocketAddr) -> Result<Option<Peer>, TailnetError>;
+
+    /// What the tailnet has under a full name. `None`: the node does not run, and knows of nobody.
+    async fn named(&self, dns_name: &str) -> Result<Option<Named>, TailnetError>;
 
     /// What the node was told to be.
     async fn preferences(&self) -> Result<Preferences, TailnetError>;

@@ -128,7 +128,7 @@ struct Own {
     expired: bool,
 }
 
-fn state(word: &str) -> TailnetState {
+pub(super) fn state(word: &str) -> TailnetState {
     match word {
         "NeedsLogin" => TailnetState::NeedsLogin,
         "NeedsMachineAuth" => TailnetState::NeedsApproval,

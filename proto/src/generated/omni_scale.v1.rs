@@ -785,6 +785,10 @@ pub enum NodeConditionKind {
     HttpsOff = 17,
     /// Anything else that tailscaled warns of, by `code`.
     Other = 18,
+    /// The tailnet has no such device, or does not show it to the host that was asked.
+    Absent = 19,
+    /// The device is not connected to the tailnet.
+    Offline = 20,
 }
 impl NodeConditionKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -812,6 +816,8 @@ impl NodeConditionKind {
             Self::CertificatePending => "NODE_CONDITION_KIND_CERTIFICATE_PENDING",
             Self::HttpsOff => "NODE_CONDITION_KIND_HTTPS_OFF",
             Self::Other => "NODE_CONDITION_KIND_OTHER",
+            Self::Absent => "NODE_CONDITION_KIND_ABSENT",
+            Self::Offline => "NODE_CONDITION_KIND_OFFLINE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -836,6 +842,8 @@ impl NodeConditionKind {
             "NODE_CONDITION_KIND_CERTIFICATE_PENDING" => Some(Self::CertificatePending),
             "NODE_CONDITION_KIND_HTTPS_OFF" => Some(Self::HttpsOff),
             "NODE_CONDITION_KIND_OTHER" => Some(Self::Other),
+            "NODE_CONDITION_KIND_ABSENT" => Some(Self::Absent),
+            "NODE_CONDITION_KIND_OFFLINE" => Some(Self::Offline),
             _ => None,
         }
     }
@@ -1013,6 +1021,11 @@ pub struct UnitObservation {
     /// True when what is on disk differs from what was applied.
     #[prost(bool, tag = "18")]
     pub drifted: bool,
+    /// What is to be said about tsidp's own node, as the host's tailscaled sees it
+    /// in the tailnet, the worst first. Only in the answer of ObserveUnit; empty:
+    /// nothing, or nothing was applied yet.
+    #[prost(message, repeated, tag = "19")]
+    pub node_conditions: ::prost::alloc::vec::Vec<NodeCondition>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -4622,7 +4635,10 @@ pub struct Check {
     /// Ask again for at most this long until it passes. 0: ask once. At most 900.
     #[prost(uint32, tag = "2")]
     pub wait_seconds: u32,
-    #[prost(oneof = "check::Kind", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
+    #[prost(
+        oneof = "check::Kind",
+        tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
+    )]
     pub kind: ::core::option::Option<check::Kind>,
 }
 /// Nested message and enum types in `Check`.
@@ -4668,6 +4684,9 @@ pub mod check {
         /// A login with Omni's client gives what Omni needs to know a user.
         #[prost(message, tag = "15")]
         Login(super::LoginCheck),
+        /// No device of the tailnet has a name that a node is about to ask for.
+        #[prost(message, tag = "16")]
+        NodeNameFree(super::NodeNameFreeCheck),
     }
 }
 /// Answer to a check. Several may come for one check: `WAITING` until the last.
@@ -4860,6 +4879,20 @@ pub struct HypervisorCheck {
     /// warned of.
     #[prost(string, repeated, tag = "3")]
     pub nameservers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A node that logs in under a name that another device has gets a number behind its own, and
+/// everything that is told to find it by its name does not.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeNameFreeCheck {
+    /// Fully qualified, without the trailing dot.
+    #[prost(string, tag = "1")]
+    pub dns_name: ::prost::alloc::string::String,
+    /// Nobody knows whether the node has kept its state: a device of this name may be itself, and is
+    /// only warned of.
+    #[prost(bool, tag = "2")]
+    pub may_be_itself: bool,
 }
 /// The issuer has given a device of the operator a code; the agent exchanges it with the client's
 /// id and secret, and judges what the issuer says. Its token is looked at and forgotten.

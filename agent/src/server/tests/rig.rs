@@ -296,7 +296,7 @@ fn routes(
     let mut routes = Routes::new(host.server()).add_service(reflection::server());
     if let Some(unit) = &parts.unit {
         let watch = UnitWatch::new(unit.tsidp.clone());
-        let unit = UnitRpc::new(unit.tsidp.clone(), watch, operations);
+        let unit = UnitRpc::new(unit.tsidp.clone(), watch, parts.tailnet.clone(), operations);
         routes = routes.add_service(UnitServiceServer::new(unit));
     }
     if role == HostRole::Proxmox {

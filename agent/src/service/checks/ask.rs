@@ -27,6 +27,7 @@ impl Checks {
                 Some(machines) => machines.hypervisor(check).await,
                 None => no_role("proxmox"),
             },
+            Kind::NodeNameFree(check) => host::node_name_free(&*self.tailnet, check).await,
             Kind::Login(_) => Finding::unknown("this agent has no client to log in with").finally(),
             Kind::Tun(_)
             | Kind::Engine(_)
@@ -145,6 +146,7 @@ async fn ask_stacks(stacks: &dyn StackChecks, kind: &Kind) -> Finding {
         | Kind::Http(_)
         | Kind::Hypervisor(_)
         | Kind::Login(_)
+        | Kind::NodeNameFree(_)
         | Kind::UnitPolicy(_) => Finding::unknown("stacks do not know the answer").finally(),
     }
 }

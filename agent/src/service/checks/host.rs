@@ -13,6 +13,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::Finding;
 use crate::clock;
+use crate::error::chain;
 use crate::secrets::{SecretValue, Secrets, open_pgp};
 use crate::tailnet::condition::{Condition, Severity};
 use crate::tailnet::{NodeView, Tailnet};
@@ -177,6 +178,45 @@ fn certificate_chain(value: &SecretValue) -> Result<Option<String>, String> {
     let soon = i64::try_from(SOON.as_secs()).unwrap_or(i64::MAX);
     Ok((end - now < soon)
         .then(|| format!("its certificate expires on {}", leaf.validity().not_after)))
+}
+
+/// Whether a node that logs in now would get this name.
+pub(super) async fn node_name_free(
+    tailnet: &dyn Tailnet,
+    check: &v1::NodeNameFreeCheck,
+) -> Finding {
+    let name = &check.dns_name;
+    let named = match tailnet.named(name).await {
+        Ok(Some(named)) => named,
+        Ok(None) => {
+            return Finding::unknown("the host's own node is not on the tailnet, and sees nobody");
+        }
+        Err(error) => return Finding::unknown(chain(&error)),
+    };
+    let Some(device) = named.device else {
+        return Finding::passed(format!("no device of the tailnet is called {name}"));
+    };
+    let (label, rest) = name.split_once('.').unwrap_or((name, ""));
+    let connected = if device.online {
+        "connected"
+    } else {
+        "not connected"
+    };
+    let found = format!("a device is called {name} already, and is {connected}");
+    if check.may_be_itself {
+        let summary = format!(
+            "{found}: unless it is this node, whose state is still there, it would become {label}-1.{rest}"
+        );
+        return Finding::new(CheckStatus::Warning, summary);
+    }
+    let summary = format!(
+        "{found}, but its state is not on this host: a new login would become {label}-1.{rest}"
+    );
+    Finding::failed(summary)
+        .with_hint(
+            "restore the state volume from a backup; or, when it is lost for good, delete the old device in the admin console and set a new one-time key",
+        )
+        .finally()
 }
 
 /// Whether the host's own node is connected, under the name that is expected.

@@ -5,12 +5,15 @@
 //! Source of the codes: tailscale/tailscale, health/warnings.go and ipn/ipnlocal.
 
 mod codes;
+mod device;
 mod state;
 #[cfg(test)]
 mod tests;
 
 use omni_scale_proto::v1::{self, NodeConditionKind as Kind};
 
+pub use self::device::of_device;
+use self::state::key_expires_soon;
 pub use self::state::{KEY_EXPIRES_SOON_DAYS, is_suffixed, suffixed};
 use super::{NodeStatus, Preferences, Warning};
 

@@ -110,6 +110,13 @@ fn of_key(status: &NodeStatus, now: i64) -> Option<Condition> {
                 .with_fix("`sudo tailscale up --force-reauth` on the host logs it in anew"),
         );
     }
+    key_expires_soon(end, now).map(|condition| {
+        condition.with_fix("disable key expiry for the machine in the admin console, or `sudo tailscale up --force-reauth` in time")
+    })
+}
+
+/// A key that ends at `end`, when that is near. Both in milliseconds since the Unix epoch.
+pub(super) fn key_expires_soon(end: i64, now: i64) -> Option<Condition> {
     let days = (end - now) / DAY_MILLISECONDS;
     (days < KEY_EXPIRES_SOON_DAYS).then(|| {
         let when = match days {
@@ -117,8 +124,8 @@ fn of_key(status: &NodeStatus, now: i64) -> Option<Condition> {
             1 => "in 1 day".to_owned(),
             days => format!("in {days} days"),
         };
-        Condition::new(Kind::KeyExpiresSoon, Severity::Degraded, format!("has a key that expires {when}"))
-            .with_fix("disable key expiry for the machine in the admin console, or `sudo tailscale up --force-reauth` in time")
+        let summary = format!("has a key that expires {when}");
+        Condition::new(Kind::KeyExpiresSoon, Severity::Degraded, summary)
     })
 }
 

@@ -100,6 +100,10 @@ fn ask(
             host.stack.runs(&check.service),
             format!("`{}` does not run", check.service),
         ),
+        Kind::NodeNameFree(check) => require(
+            !host.taken_names.contains(&check.dns_name),
+            format!("a device is called {} already", check.dns_name),
+        ),
         Kind::PortFree(_)
         | Kind::Tun(_)
         | Kind::StackPolicy(_)

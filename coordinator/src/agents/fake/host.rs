@@ -31,6 +31,8 @@ pub struct FakeHost {
     pub node_id: String,
     /// Name of its tailnet node.
     pub dns_name: String,
+    /// Names of other devices of the tailnet.
+    pub taken_names: Vec<String>,
     /// False: nothing can be sent to its agent.
     pub reachable: bool,
     /// None: not enrolled.
@@ -114,6 +116,7 @@ impl FakeHost {
             machine_id: format!("{name:0>32}"),
             node_id: format!("node-{name}"),
             dns_name: dns_name.to_owned(),
+            taken_names: Vec::new(),
             reachable: true,
             deployment: Some(deployment),
             api_versions: (API_VERSION_MINIMUM, API_VERSION_MAXIMUM),

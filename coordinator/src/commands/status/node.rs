@@ -84,6 +84,8 @@ fn word(condition: &NodeCondition) -> &'static str {
         Kind::NameDiffers => "other name",
         Kind::CertificatePending => "certificate pending",
         Kind::HttpsOff => "HTTPS off",
+        Kind::Absent => "not on the tailnet",
+        Kind::Offline => "offline",
         Kind::Other => "degraded",
     }
 }

@@ -153,7 +153,7 @@ fn unit_row(view: &HostView, unit: &Seen<v1::UnitObservation>) -> Row {
         "active" => {
             let summary = unit.verification.as_ref().map(|seen| seen.summary.clone());
             detail.extend(summary);
-            verified(view, unit)
+            with_node(verified(view, unit), &unit.node_conditions)
         }
         "activating" | "reloading" => (State::Attention, "starting"),
         "deactivating" => (State::Attention, "stopping"),
@@ -170,6 +170,7 @@ fn unit_row(view: &HostView, unit: &Seen<v1::UnitObservation>) -> Row {
     if unit.drifted {
         detail.push("differs on disk from what was applied".to_owned());
     }
+    detail.extend(super::node::said(&unit.node_conditions));
     detail.retain(|text| !text.is_empty());
     Row {
         since: unit.active_since_milliseconds,
@@ -250,7 +251,10 @@ fn service_row(view: &HostView, service: &ServiceView, seen: &v1::ServiceObserva
     use v1::ContainerState as Container;
     let mut detail = Vec::new();
     let (state, word) = match seen.state() {
-        Container::Running => with_node(running(health(view, &service.health_name), seen), seen),
+        Container::Running => with_node(
+            running(health(view, &service.health_name), seen),
+            &seen.node_conditions,
+        ),
         Container::Created => (State::Attention, "created"),
         Container::Restarting => (State::Bad, "restarting"),
         Container::Paused => (State::Bad, "paused"),
@@ -281,14 +285,11 @@ fn service_row(view: &HostView, service: &ServiceView, seen: &v1::ServiceObserva
     }
 }
 
-/// A container with a tailnet node in it is as good as that node, and never better.
-fn with_node(
-    container: (State, &'static str),
-    seen: &v1::ServiceObservation,
-) -> (State, &'static str) {
-    match super::node::judge(&seen.node_conditions) {
-        Some(node) if container.0 != State::Bad => node,
-        _ => container,
+/// What has a tailnet node in it is as good as that node, and never better.
+fn with_node(runs: (State, &'static str), node: &[v1::NodeCondition]) -> (State, &'static str) {
+    match super::node::judge(node) {
+        Some(node) if runs.0 != State::Bad => node,
+        _ => runs,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! One task follows one stream. When it ends, what it told is unknown until it is there again.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,10 @@ enum What {
     Unit(Seen<v1::UnitObservation>),
     Stack(Seen<v1::StackObservation>),
     Machines(Seen<v1::MachinesObservation>),
+    /// What is said of the unit's own node.
+    UnitNode(Vec<v1::NodeCondition>),
+    /// What is said of the nodes in containers, by container id.
+    StackNodes(BTreeMap<String, Vec<v1::NodeCondition>>),
     Health(String, Health),
 }
 
@@ -121,10 +126,34 @@ fn take(views: &mut [HostView], news: News) {
     };
     match news.what {
         What::Describe(describe) => view.describe = describe,
-        What::Unit(unit) => view.unit = Some(unit),
-        What::Stack(observation) => {
-            if let Some(stack) = &mut view.stack {
-                stack.observation = observation;
+        What::Unit(mut unit) => {
+            // Streams tell no nodes: what was said of it last still holds.
+            if let (Seen::Known(new), Some(Seen::Known(old))) = (&mut unit, &view.unit) {
+                new.node_conditions.clone_from(&old.node_conditions);
+            }
+            view.unit = Some(unit);
+        }
+        What::UnitNode(said) => {
+            if let Some(Seen::Known(unit)) = &mut view.unit {
+                unit.node_conditions = said;
+            }
+        }
+        What::Stack(mut observation) => {
+            let Some(stack) = &mut view.stack else {
+                return;
+            };
+            if let (Seen::Known(new), Seen::Known(old)) = (&mut observation, &stack.observation) {
+                keep_nodes(new, old);
+            }
+            stack.observation = observation;
+        }
+        What::StackNodes(said) => {
+            let stack = view.stack.as_mut().map(|stack| &mut stack.observation);
+            if let Some(Seen::Known(stack)) = stack {
+                for service in &mut stack.services {
+                    let said = said.get(&service.container_id).cloned();
+                    service.node_conditions = said.unwrap_or_default();
+                }
             }
         }
         What::Machines(observation) => {
@@ -134,6 +163,17 @@ fn take(views: &mut [HostView], news: News) {
         }
         What::Health(name, health) => {
             view.health.insert(name, health);
+        }
+    }
+}
+
+/// What was said last of the node in a container that still runs still holds.
+fn keep_nodes(new: &mut v1::StackObservation, old: &v1::StackObservation) {
+    for service in &mut new.services {
+        let mut before = old.services.iter();
+        let same = before.find(|one| one.container_id == service.container_id);
+        if let Some(same) = same.filter(|_| service.state() == v1::ContainerState::Running) {
+            service.node_conditions.clone_from(&same.node_conditions);
         }
     }
 }
@@ -152,9 +192,11 @@ fn follow(
     tasks.spawn(follower.clone().describe());
     if view.unit.is_some() {
         tasks.spawn(follower.clone().unit());
+        tasks.spawn(follower.clone().unit_node());
     }
     if let Some(stack) = &view.stack {
         tasks.spawn(follower.clone().stack(stack.name.clone()));
+        tasks.spawn(follower.clone().stack_nodes(stack.name.clone()));
     }
     if let Some(machines) = &view.machines {
         tasks.spawn(follower.clone().machines(machines.scope.clone()));
@@ -199,6 +241,29 @@ impl Follower {
         loop {
             let stream = self.agents.watch_stack(&self.host, &name).await;
             self.forward(stream, What::Stack).await;
+        }
+    }
+
+    async fn unit_node(self) {
+        let mut every = interval(DESCRIBE_EVERY);
+        loop {
+            every.tick().await;
+            // Why there is no answer, the streams tell.
+            if let Ok(seen) = self.agents.observe_unit(&self.host).await {
+                self.tell(What::UnitNode(seen.node_conditions)).await;
+            }
+        }
+    }
+
+    async fn stack_nodes(self, name: StackName) {
+        let mut every = interval(DESCRIBE_EVERY);
+        loop {
+            every.tick().await;
+            if let Ok(seen) = self.agents.observe_stack(&self.host, &name, &[]).await {
+                let services = seen.services.into_iter();
+                let said = services.map(|one| (one.container_id, one.node_conditions));
+                self.tell(What::StackNodes(said.collect())).await;
+            }
         }
     }
 

@@ -18,6 +18,7 @@ const TUN: &str = "/dev/net/tun";
 pub(super) fn gate(context: &Context<'_>) -> Vec<GateCheck> {
     let mut checks = hosts(context.desired, &BTreeSet::new());
     checks.extend(unit(context));
+    checks.extend(node_names(context));
     checks.extend(engine(context));
     checks.extend(ports(context));
     checks.extend(hypervisor(
@@ -109,6 +110,45 @@ fn unit(context: &Context<'_>) -> Option<GateCheck> {
     ))
 }
 
+/// What logs in for the first time, or again without what it was, must get its name.
+fn node_names(context: &Context<'_>) -> Vec<GateCheck> {
+    let name = |host: &HostName, name: &str, dns_name: &str, may_be_itself| {
+        check(
+            Wave::Preflight,
+            host,
+            name,
+            format!("the name {dns_name} is free for a new node"),
+            0,
+            Kind::NodeNameFree(v1::NodeNameFreeCheck {
+                dns_name: dns_name.to_owned(),
+                may_be_itself,
+            }),
+        )
+    };
+    let mut checks = Vec::new();
+    if let DesiredIdentity::Tsidp { host, dns_name, .. } = &context.desired.identity {
+        let facts = context.observed.facts(host);
+        let unit = facts.and_then(|facts| facts.unit.as_ref());
+        if unit.is_some_and(|unit| !unit.node_known) {
+            checks.push(name(host, "tsidp-name", dns_name, true));
+        }
+    }
+    let stack = &context.desired.stack;
+    let acts = context.cut.is_none_or(|cut| cut > Wave::Sidecar);
+    if acts && !super::secrets::sidecar_is_known(context.desired, context.stack_facts) {
+        // A directory of the host that holds its state is not looked into.
+        let binds = context
+            .stack
+            .service(stack.sidecar.as_str())
+            .is_some_and(|service| {
+                let mut mounts = service.mounts.iter();
+                mounts.any(|mount| matches!(mount.source, Some(v1::mount::Source::Bind(_))))
+            });
+        checks.push(name(&stack.host, "sidecar-name", &stack.dns_name, binds));
+    }
+    checks
+}
+
 fn engine(context: &Context<'_>) -> Vec<GateCheck> {
     let host = &context.desired.stack.host;
     let gate = |name: &str, title: &str, kind: Kind| {
@@ -184,4 +224,48 @@ fn ports(context: &Context<'_>) -> Vec<GateCheck> {
             )
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::fake::FakeAgents;
+    use crate::plan::{Choices, Scope, examples, plan};
+    use crate::rollout::{SystemClock, observe};
+
+    /// The names that have to be free, and whether a device of that name may be the node itself.
+    async fn names(desired: &Desired, agents: &FakeAgents) -> Vec<(String, bool)> {
+        agents.world().skew_to(&SystemClock);
+        let observed = observe(&agents.seat(), &SystemClock, &Scope::of(desired)).await;
+        let plan = plan(desired, &observed, Choices::default()).unwrap();
+        let gate = &plan.wave(Wave::Preflight).unwrap().gate;
+        let kinds = gate.iter().filter_map(|check| check.check.kind.as_ref());
+        kinds
+            .filter_map(|kind| match kind {
+                Kind::NodeNameFree(check) => Some((check.dns_name.clone(), check.may_be_itself)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_without_its_state_has_to_get_its_name() {
+        let desired = examples::desired();
+        let agents = FakeAgents::new(&desired);
+        let name = |label: &str| format!("{label}.{}", examples::TAILNET);
+        let first = [(name("tsidp"), true), (name("omni"), false)];
+        assert_eq!(names(&desired, &agents).await, first);
+        agents.converge(&desired);
+        assert_eq!(names(&desired, &agents).await, []);
+        {
+            // Somebody removed the container, and the volume with it.
+            let mut world = agents.world();
+            let stack = &mut world.host("omni").stack;
+            stack.containers.remove("omni-tailscale");
+            stack
+                .volumes
+                .retain(|volume| volume != "omni_tailscale-state");
+        }
+        assert_eq!(names(&desired, &agents).await, [(name("omni"), false)]);
+    }
 }

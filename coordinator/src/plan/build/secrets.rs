@@ -81,7 +81,7 @@ fn is_usable(secret: &DesiredSecret, observed: &Observed) -> bool {
 
 /// The sidecar's node has logged in before when it runs, or when its state volume is there: a
 /// volume survives its container, and an operator who restores one brings the node back with it.
-fn sidecar_is_known(desired: &Desired, facts: &HostFacts) -> bool {
+pub(super) fn sidecar_is_known(desired: &Desired, facts: &HostFacts) -> bool {
     let wanted = &desired.stack;
     let Some(observed) = &facts.stack else {
         return false;
