@@ -246,6 +246,8 @@ pub fn ended(details: &ContainerDetails) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
+    use omni_scale_proto::v1::RestartPolicy;
+
     use super::*;
 
     fn details(state: ContainerState, health: ContainerHealth, exit_code: i32) -> ContainerDetails {
@@ -262,6 +264,7 @@ mod tests {
             health,
             started_at_milliseconds: 1,
             restarts: 0,
+            restart: RestartPolicy::Always,
             network_mode: String::new(),
             volumes: Vec::new(),
             networks: Vec::new(),

@@ -269,6 +269,7 @@ mod tests {
             volumes: Vec::new(),
             networks: Vec::new(),
             held_ports: Vec::new(),
+            restart: v1::RestartPolicy::Always,
         }
     }
 

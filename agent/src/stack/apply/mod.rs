@@ -167,7 +167,14 @@ impl Run<'_> {
         self.reporter.stage(&service.name, "starting");
         // A paused container, or one in a restart loop, must be stopped to be started.
         let started = match self.engine.stop(&container.id, None).await {
-            Ok(()) => self.engine.start(&container.id).await,
+            Ok(()) => {
+                let (policy, attempts) = (service.restart(), service.restart_attempts);
+                let set = self.engine.set_restart(&container.id, policy, attempts);
+                match set.await {
+                    Ok(()) => self.engine.start(&container.id).await,
+                    Err(error) => Err(error),
+                }
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = started {

@@ -7,7 +7,7 @@
 use super::{Run, failure};
 use crate::operation::Failure;
 use crate::stack::engine::ContainerDetails;
-use crate::stack::labels::Standby;
+use crate::stack::labels::{self, Standby};
 use crate::stack::observe::Parts;
 
 /// What is done with what stands by.
@@ -18,6 +18,7 @@ enum Settlement {
     /// It gets its place back, where first another may have to go.
     Restore {
         container: String,
+        service: String,
         place: String,
         instead_of: Option<String>,
     },
@@ -32,6 +33,7 @@ impl Run<'_> {
                 Settlement::Discard { container } => self.discard(container).await,
                 Settlement::Restore {
                     container,
+                    service,
                     place,
                     instead_of,
                 } => {
@@ -39,7 +41,10 @@ impl Run<'_> {
                     if let Some(other) = instead_of {
                         self.discard(other).await.map_err(|error| failure(&error))?;
                     }
-                    self.engine.rename(container, place).await
+                    match self.restart_as_before(service, container).await {
+                        Ok(()) => self.engine.rename(container, place).await,
+                        Err(error) => Err(error),
+                    }
                 }
             };
             settled.map_err(|error| failure(&error))?;
@@ -61,6 +66,11 @@ fn settlements(containers: &[ContainerDetails]) -> Vec<Settlement> {
             }
             (Standby::Previous, successor) => Settlement::Restore {
                 container: id,
+                service: container
+                    .labels
+                    .get(labels::SERVICE)
+                    .cloned()
+                    .unwrap_or_default(),
                 place: (*place).to_owned(),
                 instead_of: successor.map(|successor| successor.id.clone()),
             },

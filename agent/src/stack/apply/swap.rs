@@ -38,7 +38,7 @@ impl Run<'_> {
             Err(error) => {
                 let evidence = self.stacks.evidence(&next).await;
                 let cause = failure(&error).with_evidence(evidence);
-                let brought_back = self.bring_back(&next, old.as_ref()).await;
+                let brought_back = self.bring_back(&service.name, &next, old.as_ref()).await;
                 if old.is_some() {
                     self.start_sharers(&sharers).await;
                 }
@@ -98,6 +98,11 @@ impl Run<'_> {
     ) -> Result<(), EngineError> {
         if let Some(old) = old {
             self.engine.stop(&old.id, None).await?;
+            // An Engine that is killed now would start it again beside the new one when it comes
+            // back, on the same volumes and ports: it starts whatever has `always`.
+            self.engine
+                .set_restart(&old.id, v1::RestartPolicy::No, 0)
+                .await?;
             let aside = Standby::Previous.name(&old.name, &old.id);
             self.engine.rename(&old.id, &aside).await?;
         }
@@ -109,6 +114,7 @@ impl Run<'_> {
     /// Undoes an exchange that failed; says how that went.
     async fn bring_back(
         &self,
+        service: &str,
         next: &str,
         old: Option<&ContainerDetails>,
     ) -> Result<Option<String>, EngineError> {
@@ -116,6 +122,7 @@ impl Run<'_> {
         let Some(old) = old else {
             return Ok(None);
         };
+        self.restart_as_before(service, &old.id).await?;
         let now = self.engine.container(&old.id).await?;
         if now.is_some_and(|now| now.name != old.name) {
             self.engine.rename(&old.id, &old.name).await?;
@@ -125,6 +132,23 @@ impl Run<'_> {
             return Ok(Some("the previous container runs again".to_owned()));
         }
         Ok(Some("the previous container is there again".to_owned()))
+    }
+}
+
+impl Run<'_> {
+    /// A container that gets its place back is restarted by the Engine as it was made to be.
+    pub(super) async fn restart_as_before(
+        &self,
+        service: &str,
+        container: &str,
+    ) -> Result<(), EngineError> {
+        let record = self.stacks.record(self.stack.name());
+        let applied = record.and_then(|record| record.services.get(service).cloned());
+        let Some(made_from) = applied.or_else(|| self.stack.service(service).cloned()) else {
+            return Ok(());
+        };
+        let (policy, attempts) = (made_from.restart(), made_from.restart_attempts);
+        self.engine.set_restart(container, policy, attempts).await
     }
 }
 

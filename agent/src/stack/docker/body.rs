@@ -53,7 +53,10 @@ fn host_config(specification: &ContainerSpecification) -> HostConfig {
         mounts: some(mounts),
         network_mode: Some(network_mode(&specification.network)),
         port_bindings: port_bindings(&specification.ports),
-        restart_policy: Some(restart_policy(specification)),
+        restart_policy: Some(restart_policy(
+            specification.restart,
+            specification.restart_attempts,
+        )),
         devices: some(specification.devices.iter().map(device).collect()),
         cap_add: some(specification.capabilities_add.clone()),
         cap_drop: some(specification.capabilities_drop.clone()),
@@ -178,8 +181,8 @@ fn container_port(port: &v1::PublishedPort) -> String {
     format!("{}/{protocol}", port.container_port)
 }
 
-fn restart_policy(specification: &ContainerSpecification) -> RestartPolicy {
-    let name = match specification.restart {
+pub(super) fn restart_policy(policy: v1::RestartPolicy, attempts: u32) -> RestartPolicy {
+    let name = match policy {
         v1::RestartPolicy::Unspecified | v1::RestartPolicy::No => RestartPolicyNameEnum::NO,
         v1::RestartPolicy::Always => RestartPolicyNameEnum::ALWAYS,
         v1::RestartPolicy::OnFailure => RestartPolicyNameEnum::ON_FAILURE,
@@ -187,8 +190,7 @@ fn restart_policy(specification: &ContainerSpecification) -> RestartPolicy {
     };
     RestartPolicy {
         name: Some(name),
-        maximum_retry_count: (specification.restart == v1::RestartPolicy::OnFailure)
-            .then(|| i64::from(specification.restart_attempts)),
+        maximum_retry_count: (policy == v1::RestartPolicy::OnFailure).then(|| i64::from(attempts)),
     }
 }
 

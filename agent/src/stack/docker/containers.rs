@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bollard::models::{ContainerSummary, NetworkConnectRequest};
+use bollard::models::{ContainerSummary, ContainerUpdateBody, NetworkConnectRequest};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder,
     InspectContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
@@ -13,6 +13,7 @@ use bollard::query_parameters::{
     UploadToContainerOptionsBuilder,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use omni_scale_proto::v1;
 
 use super::fault::{engine_error, if_there};
 use super::{DockerEngine, REQUEST, body, details};
@@ -176,6 +177,24 @@ impl Containers for DockerEngine {
                 .await
         })
         .await
+    }
+
+    async fn set_restart(
+        &self,
+        container: &str,
+        policy: v1::RestartPolicy,
+        attempts: u32,
+    ) -> Result<(), EngineError> {
+        let attempt = format!("cannot set the restart policy of container `{container}`");
+        let update = ContainerUpdateBody {
+            restart_policy: Some(body::restart_policy(policy, attempts)),
+            ..ContainerUpdateBody::default()
+        };
+        self.call(&attempt, REQUEST, async |client| {
+            client.update_container(container, update).await
+        })
+        .await?;
+        Ok(())
     }
 
     async fn rename(&self, container: &str, name: &str) -> Result<(), EngineError> {

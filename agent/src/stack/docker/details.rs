@@ -2,8 +2,9 @@
 
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum, ImageInspect, PortMap,
+    RestartPolicyNameEnum,
 };
-use omni_scale_proto::v1::{ContainerHealth, ContainerState, PortProtocol};
+use omni_scale_proto::v1::{ContainerHealth, ContainerState, PortProtocol, RestartPolicy};
 
 use super::time::milliseconds;
 use crate::stack::engine::{ContainerDetails, HeldPort, ImageDetails, VolumeUse};
@@ -44,6 +45,7 @@ pub(super) fn container(inspected: ContainerInspectResponse) -> ContainerDetails
             .restart_count
             .and_then(|count| u32::try_from(count).ok())
             .unwrap_or_default(),
+        restart: restart(host.restart_policy.and_then(|policy| policy.name)),
         network_mode: host.network_mode.unwrap_or_default(),
         networks,
         volumes: inspected
@@ -57,6 +59,15 @@ pub(super) fn container(inspected: ContainerInspectResponse) -> ContainerDetails
             })
             .collect(),
         held_ports: held_ports(network.ports.unwrap_or_default()),
+    }
+}
+
+fn restart(policy: Option<RestartPolicyNameEnum>) -> RestartPolicy {
+    match policy {
+        Some(RestartPolicyNameEnum::ALWAYS) => RestartPolicy::Always,
+        Some(RestartPolicyNameEnum::ON_FAILURE) => RestartPolicy::OnFailure,
+        Some(RestartPolicyNameEnum::UNLESS_STOPPED) => RestartPolicy::UnlessStopped,
+        Some(RestartPolicyNameEnum::NO | RestartPolicyNameEnum::EMPTY) | None => RestartPolicy::No,
     }
 }
 

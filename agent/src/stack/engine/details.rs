@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use omni_scale_proto::v1::{ContainerHealth, ContainerState, PortProtocol};
+use omni_scale_proto::v1::{ContainerHealth, ContainerState, PortProtocol, RestartPolicy};
 
 /// A container as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct ContainerDetails {
     pub started_at_milliseconds: i64,
     /// Restarts by its restart policy.
     pub restarts: u32,
+    /// What the Engine does by itself with it once it has ended.
+    pub restart: RestartPolicy,
     /// `container:ID`, `host`, `none`, or the name of a network.
     pub network_mode: String,
     /// Names of the networks that it is attached to, sorted.

@@ -63,6 +63,15 @@ pub trait Containers: Send + Sync {
     /// 10 s unless it was created with another). One that does not run stays as it is.
     async fn stop(&self, container: &str, grace: Option<Duration>) -> Result<(), EngineError>;
 
+    /// What the Engine does by itself with a container that has ended, from now on.
+    /// `attempts` counts for [`v1::RestartPolicy::OnFailure`] only; 0: without end.
+    async fn set_restart(
+        &self,
+        container: &str,
+        policy: v1::RestartPolicy,
+        attempts: u32,
+    ) -> Result<(), EngineError>;
+
     /// Gives a container another name.
     async fn rename(&self, container: &str, name: &str) -> Result<(), EngineError>;
 

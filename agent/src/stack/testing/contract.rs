@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use omni_scale_proto::v1::ContainerState;
+use omni_scale_proto::v1::{ContainerState, RestartPolicy};
 
 use crate::stack::engine::{
     ContainerSpecification, EndpointSpecification, Engine, EngineError, EventKind,
@@ -156,6 +156,16 @@ async fn life_of_a_container(engine: &dyn Engine, fixture: &Fixture) {
         .await
         .expect("it stops");
     engine.stop(&id, None).await.expect("twice is harmless");
+    let restart = async || {
+        let details = engine.container(&id).await.expect("an answer");
+        details.expect("it is there").restart
+    };
+    assert_eq!(restart().await, RestartPolicy::No);
+    for policy in [RestartPolicy::Always, RestartPolicy::No] {
+        let set = engine.set_restart(&id, policy, 0).await;
+        set.expect("the policy is set");
+        assert_eq!(restart().await, policy);
+    }
     let name = format!("{}-two", fixture.project);
     engine.rename(&id, &name).await.expect("it is renamed");
     let details = engine
@@ -217,6 +227,7 @@ async fn nothing_to_be_found(engine: &dyn Engine, fixture: &Fixture) {
         engine.stop(&nobody, None).await,
         engine.remove(&nobody).await,
         engine.put_archive(&nobody, Vec::new()).await,
+        engine.set_restart(&nobody, RestartPolicy::No, 0).await,
     ] {
         assert!(
             matches!(ended, Err(EngineError::NotFound { .. })),

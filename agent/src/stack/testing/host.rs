@@ -87,8 +87,17 @@ impl StackHost {
 
     /// The calls so far that change something, in order.
     pub(crate) fn changes(&self) -> Vec<String> {
-        const CHANGING: [&str; 9] = [
-            "create", "put", "start", "stop", "rename", "remove", "pull", "network ", "volume ",
+        const CHANGING: [&str; 10] = [
+            "create",
+            "put",
+            "start",
+            "stop",
+            "restart-policy",
+            "rename",
+            "remove",
+            "pull",
+            "network ",
+            "volume ",
         ];
         let changing = |call: &String| CHANGING.iter().any(|verb| call.starts_with(verb));
         self.engine.calls().into_iter().filter(changing).collect()

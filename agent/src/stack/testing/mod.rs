@@ -66,6 +66,7 @@ pub fn service(name: &str) -> v1::Service {
         network_mode: Some(v1::NetworkMode {
             mode: Some(Mode::Named("none".to_owned())),
         }),
+        restart: v1::RestartPolicy::Always.into(),
         ..v1::Service::default()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use omni_scale_proto::v1::{ContainerHealth, ContainerState};
+use omni_scale_proto::v1::{ContainerHealth, ContainerState, RestartPolicy};
 
 use crate::stack::engine::{
     ContainerDetails, ContainerEvent, ContainerSpecification, EngineError, EventKind, ImageDetails,
@@ -65,8 +65,17 @@ pub(super) struct Model {
 }
 
 /// Calls that change something.
-const CHANGES: [&str; 9] = [
-    "create ", "put ", "start ", "stop ", "rename ", "remove ", "pull ", "network ", "volume ",
+const CHANGES: [&str; 10] = [
+    "create ",
+    "put ",
+    "start ",
+    "stop ",
+    "restart-policy ",
+    "rename ",
+    "remove ",
+    "pull ",
+    "network ",
+    "volume ",
 ];
 
 impl Model {
@@ -165,6 +174,10 @@ impl Model {
             health: ContainerHealth::None,
             started_at_milliseconds: 0,
             restarts: 0,
+            restart: match specification.restart {
+                RestartPolicy::Unspecified => RestartPolicy::No,
+                policy => policy,
+            },
             network_mode,
             networks,
             volumes,

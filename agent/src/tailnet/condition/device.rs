@@ -85,6 +85,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "it is made in the call")]
     fn said(seen: Result<Option<Named>, TailnetError>) -> Vec<(Kind, Severity)> {
         let found = of_device("tsidp.tail.test", &seen, NOW);
         let pairs = found.iter().map(|found| (found.kind, found.severity));

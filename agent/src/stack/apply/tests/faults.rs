@@ -201,6 +201,12 @@ async fn a_killed_agent_comes_to_the_same_end() {
         assert!(killed.is_none(), "{killed:?} after {survived} changes");
         host.engine.hang_never();
         let services = host.engine.names();
+        // An Engine that comes back starts whatever has `always`.
+        let aside = services.iter().filter(|name| name.contains("-previous-"));
+        for name in aside {
+            let restart = host.engine.named(name).unwrap().restart;
+            assert_eq!(restart, v1::RestartPolicy::No, "{name} after {survived}");
+        }
         for place in [
             "omni-omni-tailscale-1",
             "omni-omni-1",

@@ -93,6 +93,7 @@ async fn another_image_recreates_that_service_alone() {
             format!("pull {}", testing::image("registry.example/omni", '2')),
             format!("create omni-omni-1-next-{digest}"),
             "stop omni-omni-1".to_owned(),
+            "restart-policy RESTART_POLICY_NO omni-omni-1".to_owned(),
             format!("rename omni-omni-1 omni-omni-1-previous-{short}"),
             format!("rename omni-omni-1-next-{digest} omni-omni-1"),
             "start omni-omni-1".to_owned(),

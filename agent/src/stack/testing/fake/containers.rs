@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use omni_scale_proto::v1::{ContainerHealth, ContainerState};
+use omni_scale_proto::v1::{ContainerHealth, ContainerState, RestartPolicy};
 
 use super::{FakeEngine, by_digest, missing};
 use crate::stack::engine::{
@@ -190,6 +190,27 @@ impl Containers for FakeEngine {
         drop(model);
         self.tell(died);
         self.tell(stopped);
+        Ok(())
+    }
+
+    async fn set_restart(
+        &self,
+        container: &str,
+        policy: RestartPolicy,
+        _attempts: u32,
+    ) -> Result<(), EngineError> {
+        let name = self
+            .named(container)
+            .map_or_else(|| container.to_owned(), |found| found.name);
+        let call = format!("restart-policy {} {name}", policy.as_str_name());
+        let mut model = self.called(call).await?;
+        let found = model
+            .find_mut(container)
+            .ok_or_else(|| missing("container", container))?;
+        found.details.restart = match policy {
+            RestartPolicy::Unspecified => RestartPolicy::No,
+            policy => policy,
+        };
         Ok(())
     }
 

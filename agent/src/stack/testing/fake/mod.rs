@@ -226,10 +226,11 @@ impl FakeEngine {
                     .collect();
                 let bytes: usize = container.archives.iter().map(Vec::len).sum();
                 format!(
-                    "{} {} {:?} in {namespace} with [{}] and {bytes} bytes",
+                    "{} {} {:?} {} in {namespace} with [{}] and {bytes} bytes",
                     details.name,
                     details.image,
                     details.state,
+                    details.restart.as_str_name(),
                     volumes.join(" ")
                 )
             })
