@@ -19,6 +19,7 @@ pub mod machine;
 pub mod nocloud;
 pub mod notify;
 pub mod operation;
+mod outgoing;
 pub mod run;
 pub mod secrets;
 pub mod server;
