@@ -5,6 +5,7 @@
 
 pub mod artifact;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod enrollment;

@@ -27,9 +27,10 @@ impl Checks {
                 Some(machines) => machines.hypervisor(check).await,
                 None => no_role("proxmox"),
             },
-            Kind::Login(_) => {
-                Finding::unknown("this agent has no client to log in with").finally()
-            }
+            Kind::Login(check) => match &self.client {
+                Some(client) => client.login(check).await,
+                None => no_role("omni"),
+            },
             Kind::Tun(_)
             | Kind::Engine(_)
             | Kind::Service(_)
