@@ -5,6 +5,7 @@
 
 pub mod artifact;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod enrollment;
@@ -19,6 +20,7 @@ pub mod machine;
 pub mod nocloud;
 pub mod notify;
 pub mod operation;
+mod outgoing;
 pub mod run;
 pub mod secrets;
 pub mod server;

@@ -4,24 +4,19 @@
 //! a query may carry a signature.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{HOST, LOCATION, USER_AGENT};
+use hyper::header::{self, HOST, LOCATION};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use url::{Host, Url};
+use url::Url;
+
+use crate::outgoing::{Stream, USER_AGENT, authority, connect, connector, server_name};
 
 /// GitHub's releases answer with one redirect; more than a few mean a loop.
 const MOST_REDIRECTS: usize = 5;
@@ -136,25 +131,6 @@ fn redirect<Body>(response: &Response<Body>, asked: &Url) -> Option<Url> {
     asked.join(place).ok()
 }
 
-fn connector(roots_pem: &str) -> TlsConnector {
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_slice_iter(roots_pem.as_bytes()).flatten();
-    roots.add_parsable_certificates(certificates);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring has the default protocol versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    TlsConnector::from(Arc::new(tls))
-}
-
-/// Bytes in both directions, in the clear or under TLS.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
 /// One question, on a connection of its own.
 async fn ask(url: &Url, connector: &TlsConnector) -> Result<Answer, SourceError> {
     let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
@@ -162,62 +138,18 @@ async fn ask(url: &Url, connector: &TlsConnector) -> Result<Answer, SourceError>
     };
     let tls = match url.scheme() {
         "http" => None,
-        "https" => Some((connector, server_name(&host)?)),
+        "https" => Some((
+            connector,
+            server_name(&host).ok_or(SourceError::NotAServer)?,
+        )),
         _ => return Err(SourceError::NotAServer),
     };
-    let stream = connect(&host, port, tls.as_ref()).await?;
-    exchange(stream, url, host.to_string()).await
-}
-
-fn server_name(host: &Host<&str>) -> Result<ServerName<'static>, SourceError> {
-    Ok(match host {
-        Host::Domain(name) => {
-            ServerName::try_from((*name).to_owned()).map_err(|_| SourceError::NotAServer)?
-        }
-        Host::Ipv4(address) => ServerName::from(IpAddr::from(*address)),
-        Host::Ipv6(address) => ServerName::from(IpAddr::from(*address)),
-    })
-}
-
-/// The first address that can be connected to: one of several may lead nowhere.
-async fn connect(
-    host: &Host<&str>,
-    port: u16,
-    tls: Option<&(&TlsConnector, ServerName<'static>)>,
-) -> Result<Box<dyn Stream>, SourceError> {
-    let failed = |source| SourceError::Connect {
+    let connected = connect(&host, port, tls.as_ref(), CONNECT_WITHIN).await;
+    let stream = connected.map_err(|source| SourceError::Connect {
         host: host.to_string(),
         source,
-    };
-    let addresses: Vec<SocketAddr> = match host {
-        Host::Domain(name) => {
-            let looked_up = timeout(CONNECT_WITHIN, lookup_host((*name, port))).await;
-            let looked_up = looked_up.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-            looked_up.map_err(failed)?.collect()
-        }
-        Host::Ipv4(address) => vec![(*address, port).into()],
-        Host::Ipv6(address) => vec![(*address, port).into()],
-    };
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
-    for address in addresses {
-        match timeout(CONNECT_WITHIN, attempt(address, tls)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = error,
-            Err(_) => last = io::ErrorKind::TimedOut.into(),
-        }
-    }
-    Err(failed(last))
-}
-
-async fn attempt(
-    address: SocketAddr,
-    tls: Option<&(&TlsConnector, ServerName<'static>)>,
-) -> io::Result<Box<dyn Stream>> {
-    let stream = TcpStream::connect(address).await?;
-    match tls {
-        None => Ok(Box::new(stream)),
-        Some((connector, name)) => Ok(Box::new(connector.connect(name.clone(), stream).await?)),
-    }
+    })?;
+    exchange(stream, url, host.to_string()).await
 }
 
 async fn exchange(stream: Box<dyn Stream>, url: &Url, host: String) -> Result<Answer, SourceError> {
@@ -225,20 +157,13 @@ async fn exchange(stream: Box<dyn Stream>, url: &Url, host: String) -> Result<An
         host: host.clone(),
         source,
     };
-    let authority = match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.clone(),
-    };
     let path = match url.query() {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_owned(),
     };
     let request = Request::get(path)
-        .header(HOST, authority)
-        .header(
-            USER_AGENT,
-            concat!("omni-scale-agent/", env!("CARGO_PKG_VERSION")),
-        )
+        .header(HOST, authority(url, &host))
+        .header(header::USER_AGENT, USER_AGENT)
         .body(Empty::<Bytes>::new())
         .map_err(|_| SourceError::NotAServer)?;
     let (mut sender, moving) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
@@ -269,6 +194,8 @@ fn silent(host: &str) -> SourceError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use rcgen::{CertifiedKey, generate_simple_self_signed};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -52,6 +52,12 @@ pub(super) async fn setup(
     }
     write_configuration(paths, &text)?;
     tell(&format!("wrote {place}"))?;
+    if allowed.tailnet == Granted::default() {
+        tell(
+            "warning: every device of the tailnet may ask what its certificate allows; \
+             `--force --tailnet-capability DOMAIN/cap/omni-scale`, or a login or a tag, limits that",
+        )?;
+    }
     if roles.contains(&HostRole::Omni) {
         let directory = paths
             .docker_drop_in

@@ -25,6 +25,8 @@ pub struct Paths {
     pub hypervisor: PathBuf,
     /// What was applied last to the unit, and its environment files.
     pub unit: PathBuf,
+    /// What is known of Omni's OIDC client.
+    pub client: PathBuf,
     /// The last known address on the tailnet.
     pub tailnet: PathBuf,
     /// tsidp's artifacts by sum, and `current`: 0755, so that tsidp's user can run them.
@@ -79,6 +81,7 @@ impl Paths {
             machines: state.join("machines"),
             hypervisor: state.join("hypervisor.json"),
             unit: state.join("unit"),
+            client: state.join("client"),
             tailnet: state.join("tailnet-address"),
             artifacts: artifacts.to_owned(),
             tsidp_state: PathBuf::from(STATE_DIRECTORY),

@@ -58,6 +58,9 @@ pub enum RunError {
     /// What is remembered of the unit cannot be read.
     #[error(transparent)]
     Unit(#[from] crate::unit::record::RecordError),
+    /// What is remembered of Omni's client cannot be read.
+    #[error(transparent)]
+    Client(#[from] crate::client::record::ClientRecordError),
     /// The identity cannot be read or made.
     #[error(transparent)]
     Identity(#[from] IdentityError),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use omni_scale_proto::role::HostRole;
+use omni_scale_proto::v1::client_service_server::ClientServiceServer;
 use omni_scale_proto::v1::unit_service_server::UnitServiceServer;
 use tonic::service::Routes;
 use tracing::info;
@@ -10,6 +11,7 @@ use tracing::info;
 use super::RunError;
 use super::ports::Ports;
 use crate::artifact::{ArtifactStore, Downloader, Uploads};
+use crate::client::omni_client::{ClientParts, OmniClient};
 use crate::config::{self, Config, Paths};
 use crate::enrollment::{self, Enrollment, TokenFile};
 use crate::files;
@@ -22,7 +24,8 @@ use crate::machine::{MachineHealth, MachineParts, Machines};
 use crate::operation::Operations;
 use crate::secrets::Secrets;
 use crate::server::gate::Gate;
-use crate::service::checks::{Checks, MachineChecks, StackChecks, UnitChecks};
+use crate::service::checks::{Checks, ClientChecks, MachineChecks, StackChecks, UnitChecks};
+use crate::service::client::ClientRpc;
 use crate::service::health::{Health, HealthService, HealthSource};
 use crate::service::host::{self, Host};
 use crate::service::machine::MachineApi;
@@ -45,6 +48,7 @@ pub(super) struct Parts {
     leases: Arc<Leases>,
     secrets: Arc<Secrets>,
     tsidp: Option<Arc<TsidpUnit>>,
+    client: Option<Arc<OmniClient>>,
     /// The stacks of this host, where it has the role.
     pub(super) stacks: Option<Stacks>,
     paths: Paths,
@@ -77,6 +81,7 @@ impl Parts {
         let ports = ports(paths, &config, &secrets);
         let tsidp = tsidp(paths, &config, &secrets, &ports)?;
         let stacks = stacks(paths, &config, &secrets, &ports);
+        let client = client(paths, &config, &secrets, &ports)?;
         info!(roles = ?config.roles, "read agent.toml");
         Ok(Self {
             tokens: TokenFile::in_directory(&paths.identity),
@@ -87,6 +92,7 @@ impl Parts {
             leases,
             secrets,
             tsidp,
+            client,
             stacks,
             paths: paths.clone(),
             ports,
@@ -140,6 +146,10 @@ impl Parts {
             machines: machines
                 .clone()
                 .map(|machines| Arc::new(machines) as Arc<dyn MachineChecks>),
+            client: self
+                .client
+                .clone()
+                .map(|client| Arc::new(client) as Arc<dyn ClientChecks>),
         };
         let facts = host::HostFacts::read(&self.paths, self.config.roles.clone());
         let enrollment_facts = enrollment::HostFacts {
@@ -175,6 +185,10 @@ impl Parts {
         if let Some((watch, tsidp)) = unit {
             let unit = UnitRpc::new(tsidp, watch, self.tailnet.clone(), operations.clone());
             routes = routes.add_service(UnitServiceServer::new(unit));
+        }
+        if let Some(client) = self.client.clone() {
+            let client = ClientRpc::new(client, operations.clone());
+            routes = routes.add_service(ClientServiceServer::new(client));
         }
         if let Some(stacks) = stacks {
             let operations = operations.clone();
@@ -229,6 +243,25 @@ fn tsidp(
         state_directory: paths.tsidp_state.clone(),
     })?;
     Ok(Some(unit))
+}
+
+/// Omni's client, where this host runs Omni. Connects to nothing.
+fn client(
+    paths: &Paths,
+    config: &Config,
+    secrets: &Arc<Secrets>,
+    ports: &Ports,
+) -> Result<Option<Arc<OmniClient>>, RunError> {
+    if !config.roles.contains(&HostRole::Omni) {
+        return Ok(None);
+    }
+    let client = OmniClient::open(ClientParts {
+        issuer: ports.clients.clone(),
+        tailnet: ports.tailnet.clone(),
+        secrets: secrets.clone(),
+        directory: paths.client.clone(),
+    })?;
+    Ok(Some(client))
 }
 
 /// The stacks, where this host has the role. Connects to nothing.

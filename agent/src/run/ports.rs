@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::client::issuer::{Issuer, TsidpEndpoints};
 use crate::config::{Config, Paths};
 use crate::host_roots::HostRoots;
 use crate::journal::{Journal, JournalChild};
@@ -28,6 +29,8 @@ pub struct Ports {
     pub journal: Arc<dyn Journal>,
     /// Who asks tsidp.
     pub issuer: Arc<dyn IssuerProbe>,
+    /// Who asks tsidp about its clients.
+    pub clients: Arc<dyn Issuer>,
     /// Products as this host sees them.
     pub vantage: Arc<dyn HostVantage>,
     /// Who makes clients of clusters.
@@ -43,7 +46,8 @@ impl Ports {
             engine: Arc::new(DockerEngine::new(&config.sockets.docker)),
             units: Arc::new(Systemd::on_system_bus()),
             journal: Arc::new(JournalChild::new(secrets.clone())),
-            issuer: Arc::new(HttpsProbe::new(roots)),
+            issuer: Arc::new(HttpsProbe::new(roots.clone())),
+            clients: Arc::new(TsidpEndpoints::over_https(roots)),
             vantage: Arc::new(HostNetwork),
             hypervisors: Arc::new(ProxmoxHypervisors),
         }

@@ -99,6 +99,11 @@ impl Secrets {
         self.record(name).map(|record| record.keyed_digest)
     }
 
+    /// The keyed digest that a value would have under this name.
+    pub fn digest_of(&self, name: &SecretName, value: &SecretValue) -> String {
+        self.key.digest(name, value)
+    }
+
     /// What may be told of all secrets, candidates included, by name.
     pub fn list(&self) -> Vec<SecretRecord> {
         let held = self.held();

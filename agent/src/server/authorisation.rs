@@ -88,6 +88,14 @@ pub const TABLE: &[(&str, Requirement)] = &[
         AtLeast(Role::Operator),
     ),
     (
+        "/omni_scale.v1.ClientService/ObserveClient",
+        AtLeast(Role::Viewer),
+    ),
+    (
+        "/omni_scale.v1.ClientService/ApplyClient",
+        AtLeast(Role::Operator),
+    ),
+    (
         "/omni_scale.v1.StackService/ObserveStack",
         AtLeast(Role::Viewer),
     ),

@@ -1,6 +1,7 @@
 //! The RPC methods: decode, call what does it, encode. They decide nothing.
 
 pub mod checks;
+pub mod client;
 pub mod health;
 pub mod host;
 pub mod machine;

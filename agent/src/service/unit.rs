@@ -306,7 +306,10 @@ mod tests {
         let name = node_of(&issuer).unwrap();
         let kinds = async || {
             let conditions = host.observe().await.node_conditions;
-            conditions.iter().map(v1::NodeCondition::kind).collect::<Vec<_>>()
+            conditions
+                .iter()
+                .map(v1::NodeCondition::kind)
+                .collect::<Vec<_>>()
         };
         assert_eq!(kinds().await, [v1::NodeConditionKind::Absent]);
         let device = Device {

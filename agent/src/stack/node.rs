@@ -12,7 +12,7 @@ use super::engine::EngineError;
 use crate::clock;
 use crate::error::chain;
 use crate::tailnet::condition::{Condition, Evidence, Severity, conditions, silent};
-use crate::tailnet::{NodeStatus, Preferences};
+use crate::tailnet::{NodeStatus, Preferences, Warning};
 
 /// Where containerboot puts tailscaled's socket unless `TS_SOCKET` says otherwise.
 const SOCKET: &str = "/tmp/tailscaled.sock";
@@ -60,7 +60,11 @@ impl Stacks {
         let socket = literal(service, "TS_SOCKET").unwrap_or_else(|| SOCKET.to_owned());
         let socket = format!("--socket={socket}");
         let command = ["tailscale", &socket, "status", "--json", "--peers=false"];
-        let output = self.engine.execute(container, &command, BOUND).await?;
+        let (output, warnings) = tokio::join!(
+            self.engine.execute(container, &command, BOUND),
+            self.warnings_in(container, &socket)
+        );
+        let output = output?;
         let Ok(status) = NodeStatus::parse(&output.stdout) else {
             let said = String::from_utf8_lossy(&output.stderr);
             let said: String = said.trim().chars().take(300).collect();
@@ -77,7 +81,7 @@ impl Stacks {
         let evidence = Evidence {
             status: &status,
             preferences: preferences.as_ref(),
-            warnings: &[],
+            warnings: &warnings,
             address_present: None,
         };
         let found = conditions(evidence, clock::now_milliseconds());
@@ -92,6 +96,23 @@ impl Stacks {
             found.sort_by_key(|condition| std::cmp::Reverse(condition.severity));
         }
         Ok((status, found))
+    }
+
+    /// What the node in a container warns of, by its codes. A tailscale that does not tell them
+    /// that way tells its state all the same.
+    async fn warnings_in(&self, container: &str, socket: &str) -> Vec<Warning> {
+        let command = [
+            "tailscale",
+            socket,
+            "debug",
+            "watch-ipn",
+            "--initial-health",
+            "--count=1",
+        ];
+        let output = self.engine.execute(container, &command, BOUND).await;
+        let told = output.ok().filter(|output| output.exit_code == 0);
+        told.and_then(|output| Warning::parse(&output.stdout).ok())
+            .unwrap_or_default()
     }
 
     /// The service as it was applied. Empty: that is not on record.

@@ -7,20 +7,20 @@ use super::site::{becomes_green, must_be_rolled_out, variant};
 const CAPABILITY: &str = "tail.test/cap/omni-scale";
 
 /// Asks the lab's control server, from `op`.
-fn control(lab: &Lab, method: &str, path: &str, body: &str) {
+pub(crate) fn control(lab: &Lab, method: &str, path: &str, body: &str) {
     let url = format!("http://10.77.0.2:9900{path}");
     lab.on("op", &["curl", "-fsS", "-X", method, "--data", body, &url])
         .must("change the tailnet");
 }
 
 /// A change of the tailnet or of a host's routes that ends with the test, whatever becomes of it.
-struct Undo<'a> {
+pub(crate) struct Undo<'a> {
     lab: &'a Lab,
     undo: Box<dyn Fn(&Lab) + 'a>,
 }
 
 impl<'a> Undo<'a> {
-    fn with(lab: &'a Lab, undo: impl Fn(&Lab) + 'a) -> Self {
+    pub(crate) fn with(lab: &'a Lab, undo: impl Fn(&Lab) + 'a) -> Self {
         let undo = Box::new(undo);
         Self { lab, undo }
     }
@@ -54,13 +54,13 @@ fn ungranted(lab: &Lab) -> Undo<'_> {
 }
 
 /// Waits until a script succeeds.
-fn becomes(lab: &Lab, host: &str, script: &str, seconds: u64) {
+pub(crate) fn becomes(lab: &Lab, host: &str, script: &str, seconds: u64) {
     let wait = format!("timeout {seconds} bash -c 'until {script}; do sleep 0.3; done' >&2");
     lab.script(host, &wait).must(&format!("see `{script}`"));
 }
 
 /// Waits until the agent says this in the line that `systemctl status` shows.
-fn agent_says(lab: &Lab, host: &str, text: &str, seconds: u64) {
+pub(crate) fn agent_says(lab: &Lab, host: &str, text: &str, seconds: u64) {
     let script = format!("systemctl show -p StatusText omni-scale-agent | grep -qF \"{text}\"");
     becomes(lab, host, &script, seconds);
 }

@@ -116,3 +116,34 @@ fn a_journal_that_is_followed_goes_on_over_a_restart() {
     assert_eq!(code, 0, "{said}");
     must_be_rolled_out(&lab);
 }
+
+#[test]
+fn a_sidecar_restarted_by_hand_is_seen_at_once_and_apply_puts_it_right() {
+    let lab = Lab::take();
+    let mut watch = watch(&lab);
+    // It is back within a second, and whoever shared its namespace has none any more.
+    lab.on(
+        "omni",
+        &["docker", "restart", "-t", "1", "omni-omni-tailscale-1"],
+    )
+    .must("restart the sidecar by hand");
+    watch.until("that Omni's namespace is dead", 5, |line| {
+        rows(line)
+            .get("omni/omni")
+            .is_some_and(|(state, _)| state == "bad")
+            .then_some(())
+    });
+    drop(watch);
+    let applied = lab.on("op", &["omni-scale", "apply", "--yes"]);
+    applied.ends(0, &["recreate omni", "recreate proxmox-provider"]);
+    let place = |step: &str| applied.output.find(step).expect("it was done");
+    assert!(
+        place("verified wave 4") < place("done step 5.1"),
+        "{applied}"
+    );
+    assert!(
+        place("verified wave 5") < place("done step 6.1"),
+        "{applied}"
+    );
+    must_be_rolled_out(&lab);
+}

@@ -279,6 +279,7 @@ fn routes(
             stacks: None,
             unit: None,
             machines: None,
+            client: None,
             tailnet,
             secrets,
             roots: HostRoots::in_file(directory.join("no-roots")),

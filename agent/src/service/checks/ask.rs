@@ -28,7 +28,10 @@ impl Checks {
                 None => no_role("proxmox"),
             },
             Kind::NodeNameFree(check) => host::node_name_free(&*self.tailnet, check).await,
-            Kind::Login(_) => Finding::unknown("this agent has no client to log in with").finally(),
+            Kind::Login(check) => match &self.client {
+                Some(client) => client.login(check).await,
+                None => no_role("omni"),
+            },
             Kind::Tun(_)
             | Kind::Engine(_)
             | Kind::Service(_)

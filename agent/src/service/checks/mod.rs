@@ -1,8 +1,8 @@
 //! Questions that have an answer: preflight checks and the gates of waves.
 //!
 //! Each kind of check is asked once by a small function; waiting and repeating are in one loop, in `run`. What only the
-//! stacks, the unit or the machines of a host know is asked through [`StackChecks`], [`UnitChecks`] and
-//! [`MachineChecks`].
+//! stacks, the unit, the machines or Omni's client of a host know is asked through [`StackChecks`],
+//! [`UnitChecks`], [`MachineChecks`] and [`ClientChecks`].
 
 mod ask;
 mod host;
@@ -157,6 +157,13 @@ pub trait MachineChecks: Send + Sync {
     async fn hypervisor(&self, check: &v1::HypervisorCheck) -> Finding;
 }
 
+/// Checks that Omni's client can answer.
+#[async_trait]
+pub trait ClientChecks: Send + Sync {
+    /// Whether a login with the client gives what Omni needs. Final: a code is good for one try.
+    async fn login(&self, check: &v1::LoginCheck) -> Finding;
+}
+
 /// Answers to checks: this host's own, and those of the parts that its roles have.
 pub struct Checks {
     /// `None`: this host has no stacks.
@@ -165,6 +172,8 @@ pub struct Checks {
     pub unit: Option<Arc<dyn UnitChecks>>,
     /// `None`: this host looks after no machines.
     pub machines: Option<Arc<dyn MachineChecks>>,
+    /// `None`: this host has no client.
+    pub client: Option<Arc<dyn ClientChecks>>,
     /// The host's own node.
     pub tailnet: Arc<dyn Tailnet>,
     /// The host's secrets.

@@ -264,6 +264,7 @@ mod tests {
             stacks: None,
             unit: None,
             machines: None,
+            client: None,
             tailnet: Arc::new(FakeTailnet::running("idp.tail.test", Ipv4Addr::LOCALHOST)),
             secrets: Arc::new(Secrets::open(directory.path()).unwrap()),
             roots: HostRoots::in_file(directory.path().join("none")),

@@ -176,6 +176,26 @@ async fn the_sidecar_is_asked_for_its_name() {
     };
     assert_eq!(said("omni-tailscale"), [v1::NodeConditionKind::KeyExpired]);
     assert_eq!(said("omni"), []);
+    // What a running node warns of, by its code.
+    host.engine.answer(
+        "tailscale",
+        0,
+        r#"{"BackendState":"Running","TUN":true,"Self":{"DNSName":"omni.tail.test.","Online":true},
+            "CurrentTailnet":{"MagicDNSEnabled":true},"CertDomains":["omni.tail.test"]}"#,
+    );
+    host.engine.answer(
+        "tailscale --socket=/tmp/tailscaled.sock debug watch-ipn --initial-health --count=1",
+        0,
+        r#"{"Health": {"Warnings": {"no-derp-home": {"Severity": "high", "Text": "no relay"}}}}"#,
+    );
+    host.stacks.look_at_nodes(&mut observed).await;
+    let sidecar = observed
+        .services
+        .iter()
+        .find(|other| other.service == "omni-tailscale");
+    let conditions = &sidecar.unwrap().node_conditions;
+    assert_eq!(conditions[0].kind(), v1::NodeConditionKind::NoRelay);
+    assert_eq!(conditions[0].code, "no-derp-home");
     host.engine.answer("tailscale", 1, "");
     assert_eq!(
         host.stacks.sidecar_name(&check).await.status,

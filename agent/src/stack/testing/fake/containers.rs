@@ -273,7 +273,11 @@ impl Containers for FakeEngine {
             });
         }
         let program = command.first().copied().unwrap_or_default();
-        let (exit_code, output) = model.answers.get(program).cloned().unwrap_or_default();
+        let answer = model
+            .answers
+            .get(&command.join(" "))
+            .or_else(|| model.answers.get(program));
+        let (exit_code, output) = answer.cloned().unwrap_or_default();
         Ok(CommandOutput {
             exit_code,
             stdout: output.into_bytes(),

@@ -70,7 +70,8 @@ impl FakeEngine {
         self.lock().failures.push_back((call.to_owned(), error));
     }
 
-    /// What `execute` and `run_to_end` answer when the first word or the image is this.
+    /// What `execute` and `run_to_end` answer when the whole command, its first word or the image is
+    /// this.
     pub fn answer(&self, to: &str, exit_code: i64, output: &str) {
         let mut model = self.lock();
         model
