@@ -12,6 +12,8 @@
 
 pub mod apply;
 mod aside;
+#[cfg(any(test, feature = "testing"))]
+pub mod fake;
 mod grant;
 pub mod issuer;
 pub mod login;

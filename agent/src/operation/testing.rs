@@ -48,7 +48,8 @@ impl Desk {
         }
     }
 
-    fn open(directory: tempfile::TempDir) -> Self {
+    /// The agent of this directory, after a start. Nobody has taken its lease.
+    pub(crate) fn open(directory: tempfile::TempDir) -> Self {
         let ledger = Arc::new(Ledger::open(&directory.path().join("ledger")).unwrap());
         let leases = Arc::new(Leases::new(ledger.clone()));
         let secrets = Arc::new(Secrets::open(&directory.path().join("secrets")).unwrap());

@@ -10,6 +10,11 @@ mod failures;
 mod store;
 mod sweep;
 
+#[cfg(test)]
+mod kills;
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::sync::Arc;
 
 use omni_scale_proto::client::{CheckedClient, ClientAction, client_difference};

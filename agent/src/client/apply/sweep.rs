@@ -56,10 +56,10 @@ impl OmniClient {
         }
         self.remember(move |record| {
             record.former = None;
-            record.unswept = false;
             if listed {
                 // Whatever came of it is gone, unless it is the one that is kept.
                 record.attempt = None;
+                record.unswept = false;
             }
         })
         .await?;

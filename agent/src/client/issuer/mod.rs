@@ -7,6 +7,8 @@
 mod answer;
 pub mod endpoints;
 mod https;
+#[cfg(test)]
+mod tests;
 pub mod transport;
 
 use std::error::Error;
