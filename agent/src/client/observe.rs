@@ -18,15 +18,11 @@ impl OmniClient {
     pub async fn observe(&self, client: &CheckedClient) -> ClientObservation {
         let stored = self.stored(client);
         let mut observation = ClientObservation {
-            client_id: stored
-                .credentials()
-                .map(|credentials| credentials.id.clone())
-                .unwrap_or_default(),
+            client_id: stored.shown_id().unwrap_or_default().to_owned(),
             ..ClientObservation::default()
         };
         let state = match stored {
-            Stored::Missing { id, reason } => {
-                observation.client_id = id.unwrap_or_default();
+            Stored::Missing { reason, .. } => {
                 reason.clone_into(&mut observation.summary);
                 ClientState::Absent
             }

@@ -48,8 +48,12 @@ impl std::fmt::Debug for OmniClient {
 impl OmniClient {
     /// Reads what is remembered of the client. Blocks.
     pub fn open(parts: ClientParts) -> Result<Arc<Self>, ClientRecordError> {
+        let records = ClientRecords::open(&parts.directory)?;
+        for id in records.get().ids() {
+            parts.secrets.reveal(id);
+        }
         Ok(Arc::new(Self {
-            records: ClientRecords::open(&parts.directory)?,
+            records,
             issuer: parts.issuer,
             tailnet: parts.tailnet,
             secrets: parts.secrets,
@@ -95,12 +99,34 @@ impl OmniClient {
     }
 }
 
+/// How many hexadecimal digits tsidp's ids and secrets have, in both of its kinds
+/// (tailscale/tsidp, server/clients.go, `generateClientID`).
+const DIGITS: [usize; 2] = [32, 64];
+
 /// An id and a secret that are stored.
 #[derive(Debug, Clone)]
 pub(super) struct Credentials {
     /// Without the white space around it: a line break that came with the value is no part of it.
     pub(super) id: String,
     pub(super) secret: SecretValue,
+}
+
+impl Credentials {
+    /// Whether they are an id and a secret as tsidp makes them. A caller names the secrets of this
+    /// host that they are taken from: what has another form, such as a key, is shown to nobody and
+    /// sent to nobody on a caller's word.
+    pub(super) fn are_of_tsidp(&self) -> bool {
+        is_id_of_tsidp(&self.id) && is_hex(self.secret.expose(), DIGITS[1])
+    }
+}
+
+fn is_id_of_tsidp(id: &str) -> bool {
+    is_hex(id.as_bytes(), DIGITS[0])
+}
+
+fn is_hex(text: &[u8], digits: usize) -> bool {
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == digits && text.iter().all(is_digit)
 }
 
 /// What is stored, and by whom.
@@ -167,11 +193,12 @@ impl Stored {
         Self::Given(credentials)
     }
 
-    /// What there is to log in with.
-    pub(super) const fn credentials(&self) -> Option<&Credentials> {
+    /// The id that is stored, where it is known to be one.
+    pub(super) fn shown_id(&self) -> Option<&str> {
         match self {
-            Self::Missing { .. } => None,
-            Self::Given(credentials) | Self::Registered { credentials, .. } => Some(credentials),
+            Self::Missing { id, .. } => id.as_deref().filter(|id| is_id_of_tsidp(id)),
+            Self::Given(credentials) => credentials.are_of_tsidp().then_some(&*credentials.id),
+            Self::Registered { registration, .. } => Some(&registration.id),
         }
     }
 }

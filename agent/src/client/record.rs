@@ -48,6 +48,20 @@ impl Default for ClientRecord {
     }
 }
 
+impl ClientRecord {
+    /// All ids of clients that issuers gave to this agent. They stand in addresses of logins, and
+    /// are no secrets.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        let open = self.attempt.as_ref();
+        let answer = open.and_then(|open| open.answer.as_ref());
+        let registered = [answer, self.registered.as_ref()].into_iter().flatten();
+        let former = self.former.as_ref().map(|former| &*former.id);
+        registered
+            .map(|registration| &*registration.id)
+            .chain(former)
+    }
+}
+
 /// A registration that was begun. On the disk before the issuer is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -22,12 +22,18 @@ const SHORTEST_LINE: usize = 16;
 pub(super) struct Mask {
     /// Longest first, so that a value which contains another one is hidden whole.
     needles: Vec<(Zeroizing<String>, SecretName)>,
+    /// Values that are stored like secrets and are none.
+    public: Vec<String>,
 }
 
 impl Mask {
     /// Hides these values, and what was hidden before: a container may still print an old one.
     pub(super) fn learn(&mut self, values: &BTreeMap<SecretName, SecretValue>) {
         for (name, value) in values {
+            let known = |public: &String| public.as_bytes() == value.expose().trim_ascii();
+            if self.public.iter().any(known) {
+                continue;
+            }
             for needle in needles(value) {
                 if !self.needles.iter().any(|(known, _)| *known == needle) {
                     self.needles.push((needle, name.clone()));
@@ -36,6 +42,15 @@ impl Mask {
         }
         self.needles
             .sort_by_key(|(needle, _)| std::cmp::Reverse(needle.len()));
+    }
+
+    /// Leaves this value as it is from now on.
+    pub(super) fn reveal(&mut self, value: &str) {
+        let forms = needles(&SecretValue::new(value.as_bytes().to_vec()));
+        self.needles.retain(|(needle, _)| !forms.contains(needle));
+        if !self.public.iter().any(|public| public == value) {
+            self.public.push(value.to_owned());
+        }
     }
 
     pub(super) fn apply(&self, text: &str) -> String {
@@ -102,6 +117,20 @@ mod tests {
             "key [secret key] found"
         );
         assert_eq!(mask.apply("-----BEGIN KEY-----"), "-----BEGIN KEY-----");
+    }
+
+    #[test]
+    fn what_is_no_secret_is_not_hidden_before_and_after() {
+        let mut mask = mask("0123456789abcdef");
+        mask.reveal("0123456789abcdef");
+        let values = ["0123456789abcdef\n", "fedcba9876543210"];
+        let values = values.map(|value| SecretValue::new(value.as_bytes().to_vec()));
+        let names = ["id", "secret"].map(|name| name.parse().unwrap());
+        mask.learn(&names.into_iter().zip(values).collect());
+        assert_eq!(
+            mask.apply("0123456789abcdef fedcba9876543210"),
+            "0123456789abcdef [secret secret]"
+        );
     }
 
     #[test]

@@ -217,6 +217,12 @@ impl Secrets {
         self.held().mask.apply(text)
     }
 
+    /// Leaves this value in texts from now on: it is stored here, and no secret. Only for what this
+    /// host knows to be none, never for what a caller calls so.
+    pub fn reveal(&self, value: &str) {
+        self.held().mask.reveal(value);
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -99,7 +99,7 @@ fn deadline(operation: &Operation) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::apply::tests::{OPEN, Rig, SECRET, moved, wire};
+    use crate::client::apply::tests::{ID, OPEN, Rig, SECRET, moved, wire};
     use crate::client::fake::{Endpoint, Fault};
     use crate::operation::testing::Desk;
 
@@ -164,7 +164,12 @@ mod tests {
         assert!(stages.len() >= 2, "{messages:?}");
         assert!(stages.iter().all(|subject| *subject == "omni client"));
         assert_eq!(outcome(&messages).failure, None);
+        // The desk's mask does not know this host's secrets; that of the host does.
         let secret = host.rig.stored(SECRET).unwrap();
+        let id = host.rig.stored(ID).unwrap();
+        let summary = host.rig.secrets.mask(&outcome(&messages).summary);
+        assert!(summary.contains(&id), "{summary}");
+        assert_eq!(host.rig.secrets.mask(&secret), format!("[secret {SECRET}]"));
         let shown = format!("{messages:?} {:?}", host.observe().await);
         assert!(!shown.contains(&secret), "{shown}");
         let observation = host.observe().await;

@@ -80,7 +80,7 @@ impl OmniClient {
         }
         let ids: Vec<String> = ids.iter().map(|id| format!("`{id}`")).collect();
         let text = format!(
-            "clients of ours whose secret nobody has stay at {}: {}: {}",
+            "clients of ours that are not in use stay at {}: {}: {}",
             wire.issuer,
             ids.join(", "),
             chain(error)

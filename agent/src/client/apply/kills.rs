@@ -24,7 +24,7 @@ use crate::client::omni_client::{ClientParts, OmniClient};
 use crate::operation::testing::Desk;
 use crate::tailnet::FakeTailnet;
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 200;
 /// An undisturbed application has fewer places where it can be killed.
 const MOST_POLLS: usize = 40;
 

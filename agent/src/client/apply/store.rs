@@ -58,6 +58,7 @@ impl OmniClient {
             secret_digest: self.secrets.digest_of(client.secret_secret(), &secret),
             id,
         };
+        self.secrets.reveal(&registration.id);
         let answer = registration.clone();
         self.remember(|record| {
             if let Some(attempt) = &mut record.attempt {

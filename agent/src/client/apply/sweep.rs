@@ -1,4 +1,5 @@
-//! Deletes clients of ours that are not the one in force: nobody has their secrets any more.
+//! Deletes clients of ours that are not the one in force: nobody has their secrets, or will use
+//! them any more.
 //!
 //! Ours is what has our name to the letter, and what the record says this agent registered. Nothing
 //! else is touched.
@@ -75,7 +76,7 @@ impl OmniClient {
         for (place, id) in ids.iter().enumerate() {
             reporter.stage(
                 SUBJECT,
-                format!("deleting the client `{id}`, whose secret nobody has"),
+                format!("deleting the client `{id}`, which is not in use"),
             );
             match self.issuer.delete(client, id).await {
                 Ok(()) | Err(IssuerError::NotThere { .. }) => {}

@@ -144,7 +144,7 @@ pub(super) fn registration(content: &[u8]) -> Result<Registered, String> {
         return Err("the id in its answer is none".to_owned());
     }
     let secret = document.client_secret.as_bytes();
-    let usable = secret.iter().all(u8::is_ascii_graphic);
+    let usable = secret.iter().all(u8::is_ascii_graphic) && secret != document.client_id.as_bytes();
     if !usable || !(1..=LONGEST_ID).contains(&secret.len()) {
         return Err("the secret in its answer is none".to_owned());
     }

@@ -157,11 +157,9 @@ pub(super) fn judge_failure(error: &IssuerError, given: bool, names: [&str; 2]) 
     ))
 }
 
-fn wrong_client(text: &str, given: bool, [id, secret]: [&str; 2]) -> Finding {
+fn wrong_client(text: &str, given: bool, names: [&str; 2]) -> Finding {
     let hint = if given {
-        format!(
-            "set the right ones with `omni-scale secret set HOST {id}` and `omni-scale secret set HOST {secret}`"
-        )
+        format!("set the right ones with {}", set_both(names))
     } else {
         "the issuer has lost or replaced the client: was its state restored or removed? `omni-scale apply` registers a new one when the issuer lists its clients to this host".to_owned()
     };
@@ -169,6 +167,11 @@ fn wrong_client(text: &str, given: bool, [id, secret]: [&str; 2]) -> Finding {
         "the issuer does not take the client's id and secret: {text}"
     ))
     .with_hint(hint)
+}
+
+/// How somebody sets an id and a secret.
+pub(super) fn set_both([id, secret]: [&str; 2]) -> String {
+    format!("`omni-scale secret set HOST {id}` and `omni-scale secret set HOST {secret}`")
 }
 
 /// A login that could not be judged, after one that was.

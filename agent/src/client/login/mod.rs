@@ -40,13 +40,9 @@ impl OmniClient {
             Err(error) => return Finding::failed(chain(&error)),
         };
         let stored = self.stored(&client);
-        let (credentials, given) = match &stored {
-            Stored::Missing { reason, .. } => {
-                return Finding::failed(format!("there is no client to log in with: {reason}"))
-                    .with_hint("`omni-scale apply` registers one");
-            }
-            Stored::Given(credentials) => (credentials, true),
-            Stored::Registered { credentials, .. } => (credentials, false),
+        let (credentials, given) = match usable(&stored, client.as_wire()) {
+            Ok(usable) => usable,
+            Err(finding) => return finding,
         };
         let (finding, email) = self.exchange(&client, credentials, given, check).await;
         match finding.status {
@@ -54,7 +50,7 @@ impl OmniClient {
                 let proof = email.map(|email| Proof {
                     client_id: credentials.id.clone(),
                     at_milliseconds: clock::now_milliseconds(),
-                    email,
+                    email: one_line(&email),
                 });
                 self.keep_proof(proof).await;
                 finding
@@ -126,6 +122,40 @@ impl OmniClient {
         let kept = self.remember(|record| record.proven = proof).await;
         if let Err(failure) = kept {
             tracing::warn!(error = %chain(&failure), "what a login proved is not kept");
+        }
+    }
+}
+
+/// What there is to log in with, and whether somebody set it. A secret is sent to nobody on a
+/// caller's word alone: one that was registered goes to its own issuer, and one that was set must at
+/// least be such a secret.
+fn usable<'a>(stored: &'a Stored, wire: &v1::Client) -> Result<(&'a Credentials, bool), Finding> {
+    match stored {
+        Stored::Missing { reason, .. } => Err(Finding::failed(format!(
+            "there is no client to log in with: {reason}"
+        ))
+        .with_hint("`omni-scale apply` registers one")),
+        Stored::Given(credentials) if credentials.are_of_tsidp() => Ok((credentials, true)),
+        Stored::Given(_) => Err(Finding::unknown(
+            "what is set as the client's id and secret has not the form of tsidp's, which are 32 and 64 hexadecimal digits, and is sent to nobody",
+        )
+        .with_hint(format!(
+            "set the right ones with {}; {} goes on without a login",
+            judge::set_both([&wire.id_secret, &wire.secret_secret]),
+            judge::WITHOUT
+        ))),
+        Stored::Registered {
+            credentials,
+            registration,
+        } => {
+            let issuer = &registration.client.issuer;
+            if *issuer == wire.issuer {
+                return Ok((credentials, false));
+            }
+            Err(Finding::failed(format!(
+                "the client is registered at {issuer}, and its secret is sent nowhere else"
+            ))
+            .with_hint("`omni-scale apply` registers one at the issuer of the deployment"))
         }
     }
 }

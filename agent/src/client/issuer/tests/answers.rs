@@ -122,6 +122,7 @@ fn a_registration_that_cannot_be_used_is_none_and_its_secret_stays_hidden() {
         json!({"client_id": "../register", "client_secret": SECRET}),
         json!({"client_id": "x".repeat(600), "client_secret": SECRET}),
         json!({"client_id": ID, "client_secret": ""}),
+        json!({"client_id": SECRET, "client_secret": SECRET}),
         json!({"client_id": ID, "client_secret": format!("{SECRET}\n")}),
         json!({"client_id": ID, "client_secret": "x".repeat(600)}),
         json!({"client_id": ID, "client_secret": [SECRET]}),
