@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use omni_scale::agents::grpc::memory::MemoryNetwork;
+use omni_scale_agent::client::fake::FakeTsidp;
 use omni_scale_agent::config::Paths;
 use omni_scale_agent::journal::FakeJournal;
 use omni_scale_agent::machine::ProxmoxHypervisors;
@@ -71,6 +72,7 @@ impl Host {
             units: Arc::new(units.clone()),
             journal: Arc::new(FakeJournal::default()),
             issuer: Arc::new(FakeIssuer::new(units.clone(), ISSUER)),
+            clients: FakeTsidp::granted(ISSUER).issuer(),
             vantage: Arc::new(Products(products.clone())),
             hypervisors: Arc::new(ProxmoxHypervisors),
         };
