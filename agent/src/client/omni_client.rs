@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use omni_scale_proto::client::CheckedClient;
 use omni_scale_proto::id::SecretName;
-use omni_scale_proto::v1::FailureClass;
+use omni_scale_proto::v1::{FailureClass, SecretUse};
 
 use super::aside::aside;
 use super::issuer::Issuer;
 use super::record::{ClientRecord, ClientRecordError, ClientRecords, Registration};
 use crate::operation::Failure;
-use crate::secrets::{SecretValue, Secrets};
+use crate::secrets::{SecretRecord, SecretValue, Secrets};
 use crate::tailnet::Tailnet;
 
 /// What an [`OmniClient`] is made of.
@@ -64,8 +64,8 @@ impl OmniClient {
     pub(super) fn stored(&self, client: &CheckedClient) -> Stored {
         let value = |name: &SecretName| {
             let value = self.secrets.get(name)?;
-            let digest = self.secrets.keyed_digest(name)?;
-            Some((value, digest))
+            let record = self.secrets.record(name)?;
+            Some((value, record))
         };
         let id = value(client.id_secret());
         let secret = value(client.secret_secret());
@@ -99,34 +99,15 @@ impl OmniClient {
     }
 }
 
-/// How many hexadecimal digits tsidp's ids and secrets have, in both of its kinds
-/// (tailscale/tsidp, server/clients.go, `generateClientID`).
-const DIGITS: [usize; 2] = [32, 64];
-
 /// An id and a secret that are stored.
 #[derive(Debug, Clone)]
 pub(super) struct Credentials {
     /// Without the white space around it: a line break that came with the value is no part of it.
     pub(super) id: String,
     pub(super) secret: SecretValue,
-}
-
-impl Credentials {
-    /// Whether they are an id and a secret as tsidp makes them. A caller names the secrets of this
-    /// host that they are taken from: what has another form, such as a key, is shown to nobody and
-    /// sent to nobody on a caller's word.
-    pub(super) fn are_of_tsidp(&self) -> bool {
-        is_id_of_tsidp(&self.id) && is_hex(self.secret.expose(), DIGITS[1])
-    }
-}
-
-fn is_id_of_tsidp(id: &str) -> bool {
-    is_hex(id.as_bytes(), DIGITS[0])
-}
-
-fn is_hex(text: &[u8], digits: usize) -> bool {
-    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    text.len() == digits && text.iter().all(is_digit)
+    /// Who set them has said that they are a client's. A caller names the secrets of this host that
+    /// they are taken from: what nobody has called so is shown to nobody, and sent to nobody.
+    pub(super) are_a_clients: bool,
 }
 
 /// What is stored, and by whom.
@@ -135,8 +116,6 @@ pub(super) enum Stored {
     /// Neither, or one of them; or the secret of the registration that was answered last, and
     /// another id than its, because the agent died in between.
     Missing {
-        /// The id that is stored.
-        id: Option<String>,
         /// Which is missing, for people.
         reason: &'static str,
     },
@@ -149,7 +128,7 @@ pub(super) enum Stored {
     },
 }
 
-type Value = (SecretValue, String);
+type Value = (SecretValue, SecretRecord);
 
 impl Stored {
     fn judge(record: &ClientRecord, id: Option<Value>, secret: Option<Value>) -> Self {
@@ -157,22 +136,20 @@ impl Stored {
             let text = String::from_utf8_lossy(value.expose());
             text.trim().to_owned()
         };
-        let missing = |id: Option<&Value>, reason| Self::Missing {
-            id: id.map(|(value, _)| text(value)),
-            reason,
-        };
-        let ((id, id_digest), (secret, secret_digest)) = match (id, secret) {
+        let missing = |reason| Self::Missing { reason };
+        let ((id, id_record), (secret, secret_record)) = match (id, secret) {
             (Some(id), Some(secret)) => (id, secret),
-            (None, None) => return missing(None, "neither its id nor its secret is stored here"),
-            (None, Some(_)) => return missing(None, "its secret is stored here, its id is not"),
-            (id @ Some(_), None) => {
-                return missing(id.as_ref(), "its id is stored here, its secret is not");
-            }
+            (None, None) => return missing("neither its id nor its secret is stored here"),
+            (None, Some(_)) => return missing("its secret is stored here, its id is not"),
+            (Some(_), None) => return missing("its id is stored here, its secret is not"),
         };
         let credentials = Credentials {
             id: text(&id),
             secret: SecretValue::new(secret.expose().trim_ascii().to_vec()),
+            are_a_clients: id_record.usage == SecretUse::OidcClientId
+                && secret_record.usage == SecretUse::OidcClientSecret,
         };
+        let (id_digest, secret_digest) = (id_record.keyed_digest, secret_record.keyed_digest);
         let open = record.attempt.as_ref();
         let answer = open.and_then(|open| open.answer.as_ref());
         let matching =
@@ -185,10 +162,7 @@ impl Stored {
             };
         }
         if answer.is_some_and(|answer| answer.secret_digest == secret_digest) {
-            return Self::Missing {
-                id: Some(credentials.id),
-                reason: "its secret is stored here, and beside it the id of another one",
-            };
+            return missing("its secret is stored here, and beside it the id of another one");
         }
         Self::Given(credentials)
     }
@@ -196,8 +170,8 @@ impl Stored {
     /// The id that is stored, where it is known to be one.
     pub(super) fn shown_id(&self) -> Option<&str> {
         match self {
-            Self::Missing { id, .. } => id.as_deref().filter(|id| is_id_of_tsidp(id)),
-            Self::Given(credentials) => credentials.are_of_tsidp().then_some(&*credentials.id),
+            Self::Missing { .. } => None,
+            Self::Given(credentials) => credentials.are_a_clients.then_some(&*credentials.id),
             Self::Registered { registration, .. } => Some(&registration.id),
         }
     }

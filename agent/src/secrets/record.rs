@@ -2,7 +2,7 @@
 //! value's bytes.
 
 use omni_scale_proto::id::{InvalidId, SecretName, Sha256};
-use omni_scale_proto::v1;
+use omni_scale_proto::v1::{self, SecretUse};
 use serde::{Deserialize, Serialize};
 
 use super::SecretValue;
@@ -21,6 +21,8 @@ pub struct SecretRecord {
     pub keyed_digest: String,
     /// The value was for one use, and is gone.
     pub consumed: bool,
+    /// What it is for, as far as who set it has said.
+    pub usage: SecretUse,
     /// The value waits for the confirmation that its export is in safe keeping.
     pub candidate: bool,
 }
@@ -45,15 +47,23 @@ pub(super) struct Header {
     pub(super) set_at_milliseconds: i64,
     pub(super) keyed_digest: String,
     pub(super) consumed: bool,
+    /// What it is for, as far as who set it has said.
+    #[serde(default, skip_serializing_if = "is_unspecified")]
+    pub(super) usage: SecretUse,
+}
+
+const fn is_unspecified(usage: &SecretUse) -> bool {
+    matches!(usage, SecretUse::Unspecified)
 }
 
 impl Header {
-    pub(super) fn new(set_at_milliseconds: i64, keyed_digest: String) -> Self {
+    pub(super) fn new(set_at_milliseconds: i64, keyed_digest: String, usage: SecretUse) -> Self {
         Self {
             format: FORMAT.to_owned(),
             set_at_milliseconds,
             keyed_digest,
             consumed: false,
+            usage,
         }
     }
 }
@@ -102,7 +112,7 @@ mod tests {
     #[test]
     fn noise_in_a_file_is_refused_without_its_value() {
         let good = encode(
-            &Header::new(1_700_000_000_000, "ab".repeat(32)),
+            &Header::new(1_700_000_000_000, "ab".repeat(32), SecretUse::OidcClientId),
             b"hunter2\nhunter3",
         );
         let make = |dice: &mut Dice| damaged_bytes(dice, &good);

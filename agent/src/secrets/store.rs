@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use omni_scale_proto::id::SecretName;
+use omni_scale_proto::v1::SecretUse;
 use zeroize::Zeroizing;
 
 use super::SecretValue;
@@ -120,20 +121,32 @@ impl Secrets {
         records
     }
 
-    /// Sets a secret. The same value again keeps its time. Blocks until it is on the disk.
+    /// Sets a secret that is for nothing in particular, as [`Self::put_for`] does.
     pub fn put(&self, name: &SecretName, value: &SecretValue) -> Result<SecretRecord, SecretError> {
+        self.put_for(name, value, SecretUse::Unspecified)
+    }
+
+    /// Sets a secret, and what it is for. The same again keeps its time. Blocks until it is on the
+    /// disk.
+    pub fn put_for(
+        &self,
+        name: &SecretName,
+        value: &SecretValue,
+        usage: SecretUse,
+    ) -> Result<SecretRecord, SecretError> {
         check_size(name, value)?;
         let digest = self.key.digest(name, value);
         let mut held = self.held();
         if let Some((header, _)) = held.current.get(name)
             && header.keyed_digest == digest
+            && header.usage == usage
             && !header.consumed
         {
             return Ok(tell(name, header, false));
         }
         held.check_room(name)?;
         self.keep_key(name, held.current.get(name))?;
-        let header = Header::new(clock::now_milliseconds(), digest);
+        let header = Header::new(clock::now_milliseconds(), digest, usage);
         self.write(name.as_str(), &header, value.expose())?;
         let record = tell(name, &header, false);
         held.current.insert(name.clone(), (header, value.clone()));
@@ -167,7 +180,8 @@ impl Secrets {
         value: &SecretValue,
     ) -> Result<SecretRecord, SecretError> {
         check_size(name, value)?;
-        let header = Header::new(clock::now_milliseconds(), self.key.digest(name, value));
+        let digest = self.key.digest(name, value);
+        let header = Header::new(clock::now_milliseconds(), digest, SecretUse::Unspecified);
         let mut held = self.held();
         held.check_room(name)?;
         self.write(&format!("{name}{CANDIDATE}"), &header, value.expose())?;
@@ -286,6 +300,7 @@ fn tell(name: &SecretName, header: &Header, candidate: bool) -> SecretRecord {
         set_at_milliseconds: header.set_at_milliseconds,
         keyed_digest: header.keyed_digest.clone(),
         consumed: header.consumed,
+        usage: header.usage,
         candidate,
     }
 }

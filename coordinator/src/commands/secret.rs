@@ -45,6 +45,7 @@ pub(super) async fn set(context: &Context, arguments: SecretSetArguments) -> any
         holder: context.holder(&credential),
         host: &arguments.host,
         name: &arguments.name,
+        usage: usage(&deployment, &arguments.host, &arguments.name),
     };
     let stored = setting.put(context, &value).await?;
     if context.output.is_json() {
@@ -60,6 +61,16 @@ pub(super) async fn set(context: &Context, arguments: SecretSetArguments) -> any
     Ok(Exit::Done)
 }
 
+/// What the deployment uses a secret for, as far as it can be told: a Compose file may be unfinished.
+fn usage(deployment: &Deployment, host: &HostName, name: &SecretName) -> v1::SecretUse {
+    let desired = desired(deployment).ok();
+    let secrets = desired.iter().flat_map(|desired| &desired.secrets);
+    let found = secrets
+        .filter(|secret| secret.host == *host && secret.name == *name)
+        .map(|secret| secret.usage);
+    found.into_iter().next().unwrap_or(v1::SecretUse::Opaque)
+}
+
 /// A secret that is set on a host, and in whose name.
 pub(super) struct Setting<'a> {
     pub(super) agents: &'a GrpcAgents,
@@ -68,6 +79,8 @@ pub(super) struct Setting<'a> {
     pub(super) holder: String,
     pub(super) host: &'a HostName,
     pub(super) name: &'a SecretName,
+    /// What the deployment uses it for.
+    pub(super) usage: v1::SecretUse,
 }
 
 impl Setting<'_> {
@@ -89,7 +102,7 @@ impl Setting<'_> {
             .run(async |operation| {
                 let put = self
                     .agents
-                    .put_secret(self.host, operation, self.name, value);
+                    .put_secret(self.host, operation, self.name, value, self.usage);
                 put.await
             })
             .await?;

@@ -40,11 +40,16 @@ pub(super) fn needed(deployment: &Deployment, stack: &DesiredStack) -> Vec<Desir
         }
     }
     if let OmniStack::BuiltIn(built_in) = &deployment.omni.stack {
-        let client = [&built_in.client.id, &built_in.client.secret];
+        let client = &built_in.client;
         let machine_api = built_in.machine_api.as_ref();
         for secret in &mut needed {
-            if client.contains(&&secret.name) {
+            if secret.name == client.id {
                 secret.wave = Wave::Client;
+                secret.usage = SecretUse::OidcClientId;
+            }
+            if secret.name == client.secret {
+                secret.wave = Wave::Client;
+                secret.usage = SecretUse::OidcClientSecret;
             }
             if secret.name == built_in.encryption_key {
                 secret.usage = SecretUse::OmniEncryptionKey;

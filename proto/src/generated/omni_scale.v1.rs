@@ -255,7 +255,7 @@ pub struct ClientObservation {
     #[prost(string, tag = "2")]
     pub summary: ::prost::alloc::string::String,
     /// The client's id as it stands in the address of every login, so no secret.
-    /// Empty: none is stored.
+    /// Empty: none is stored, or who set it did not say that it is one.
     #[prost(string, tag = "3")]
     pub client_id: ::prost::alloc::string::String,
     /// What this agent registered last. Absent: it registered nothing, or somebody
@@ -4973,6 +4973,11 @@ pub enum SecretUse {
     CertificateChain = 3,
     /// A PEM private key.
     PrivateKey = 4,
+    /// The id of an OIDC client. It stands in the address of every login, so it may
+    /// be shown.
+    OidcClientId = 5,
+    /// The secret of an OIDC client. It may be sent to the client's issuer.
+    OidcClientSecret = 6,
 }
 impl SecretUse {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -4986,6 +4991,8 @@ impl SecretUse {
             Self::OmniEncryptionKey => "SECRET_USE_OMNI_ENCRYPTION_KEY",
             Self::CertificateChain => "SECRET_USE_CERTIFICATE_CHAIN",
             Self::PrivateKey => "SECRET_USE_PRIVATE_KEY",
+            Self::OidcClientId => "SECRET_USE_OIDC_CLIENT_ID",
+            Self::OidcClientSecret => "SECRET_USE_OIDC_CLIENT_SECRET",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4996,6 +5003,8 @@ impl SecretUse {
             "SECRET_USE_OMNI_ENCRYPTION_KEY" => Some(Self::OmniEncryptionKey),
             "SECRET_USE_CERTIFICATE_CHAIN" => Some(Self::CertificateChain),
             "SECRET_USE_PRIVATE_KEY" => Some(Self::PrivateKey),
+            "SECRET_USE_OIDC_CLIENT_ID" => Some(Self::OidcClientId),
+            "SECRET_USE_OIDC_CLIENT_SECRET" => Some(Self::OidcClientSecret),
             _ => None,
         }
     }
@@ -5315,6 +5324,10 @@ pub struct PutSecretRequest {
     /// 1 byte to 64 KiB, as it is to be used: nothing is trimmed.
     #[prost(bytes = "vec", tag = "3")]
     pub value: ::prost::alloc::vec::Vec<u8>,
+    /// What it is for, which is kept with it: what a value may be used for is said
+    /// by who sets it, and by nobody later.
+    #[prost(enumeration = "SecretUse", tag = "4")]
+    pub r#use: i32,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]

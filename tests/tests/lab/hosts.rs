@@ -86,6 +86,7 @@ impl Lab {
     }
 
     /// A network cable between two hosts, which no switch of the lab looks into.
+    #[expect(clippy::unused_self, reason = "only who has the lab may lay it")]
     pub(crate) fn cable(&self, one: &str, other: &str, name: &str) {
         let process = |host: &str| {
             let container = format!("omni-scale-lab-{host}");

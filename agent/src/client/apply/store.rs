@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use omni_scale_proto::client::CheckedClient;
+use omni_scale_proto::v1::SecretUse;
 
 use super::SUBJECT;
 use crate::client::issuer::{IssuerError, Registered};
@@ -68,7 +69,8 @@ impl OmniClient {
         .await?;
         let name = client.secret_secret().clone();
         self.blocking(move |this| {
-            this.secrets.put(&name, &secret)?;
+            this.secrets
+                .put_for(&name, &secret, SecretUse::OidcClientSecret)?;
             Ok(())
         })
         .await?;
@@ -104,7 +106,7 @@ impl OmniClient {
         let name = client.id_secret().clone();
         let id = SecretValue::new(registration.id.clone().into_bytes());
         self.blocking(move |this| {
-            this.secrets.put(&name, &id)?;
+            this.secrets.put_for(&name, &id, SecretUse::OidcClientId)?;
             Ok(())
         })
         .await?;

@@ -135,12 +135,12 @@ fn usable<'a>(stored: &'a Stored, wire: &v1::Client) -> Result<(&'a Credentials,
             "there is no client to log in with: {reason}"
         ))
         .with_hint("`omni-scale apply` registers one")),
-        Stored::Given(credentials) if credentials.are_of_tsidp() => Ok((credentials, true)),
+        Stored::Given(credentials) if credentials.are_a_clients => Ok((credentials, true)),
         Stored::Given(_) => Err(Finding::unknown(
-            "what is set as the client's id and secret has not the form of tsidp's, which are 32 and 64 hexadecimal digits, and is sent to nobody",
+            "what is set as the client's id and secret was not set as such, and is sent to nobody",
         )
         .with_hint(format!(
-            "set the right ones with {}; {} goes on without a login",
+            "set them again with {}; {} goes on without a login",
             judge::set_both([&wire.id_secret, &wire.secret_secret]),
             judge::WITHOUT
         ))),

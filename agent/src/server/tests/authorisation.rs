@@ -43,6 +43,7 @@ fn secret(id: u8, generation: u64, epoch: u64) -> v1::PutSecretRequest {
         operation: Some(operation(id, generation, epoch)),
         name: "client".to_owned(),
         value: b"hunter2!".to_vec(),
+        ..v1::PutSecretRequest::default()
     }
 }
 

@@ -136,7 +136,10 @@ pub(super) async fn secret(secrets: &Arc<Secrets>, check: &v1::SecretCheck) -> F
 /// `Ok(Some)` is a warning, `Err` says why the value cannot be used.
 fn usable(usage: SecretUse, value: &SecretValue) -> Result<Option<String>, String> {
     match usage {
-        SecretUse::Opaque | SecretUse::Unspecified => {
+        SecretUse::Opaque
+        | SecretUse::OidcClientId
+        | SecretUse::OidcClientSecret
+        | SecretUse::Unspecified => {
             if value.expose().trim_ascii().is_empty() {
                 return Err("it holds nothing but white space".to_owned());
             }

@@ -20,11 +20,12 @@ pub(super) async fn put(
     host: &Host,
     request: v1::PutSecretRequest,
 ) -> Result<v1::PutSecretResponse, Status> {
+    let usage = request.r#use();
     let value = SecretValue::new(request.value);
     let (operation, name) = decode(request.operation, &request.name)?;
     let kept = name.clone();
     let outcome = run(host, operation, &name, "put", move |secrets| {
-        secrets.put(&kept, &value)?;
+        secrets.put_for(&kept, &value, usage)?;
         Ok(Done::new(format!("secret `{kept}` is set")))
     })
     .await?;

@@ -58,12 +58,14 @@ impl GrpcAgents {
         operation: &Operation,
         name: &SecretName,
         value: &Zeroizing<Vec<u8>>,
+        usage: v1::SecretUse,
     ) -> Result<ListedSecret, AgentError> {
         let (call, mut client) = self.host(host, format!("set secret `{name}`")).await?;
         let request = v1::PutSecretRequest {
             operation: Some(operation.clone().into()),
             name: name.to_string(),
             value: value.to_vec(),
+            r#use: usage.into(),
         };
         let answer = within(&call, PROMPT, client.put_secret(request)).await?;
         Ok(ListedSecret {

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use omni_scale_proto::id::{HostName, SecretName};
+use omni_scale_proto::v1::SecretUse;
 use zeroize::Zeroizing;
 
 use super::session::Session;
@@ -30,6 +31,7 @@ pub(super) struct GivenSecrets(Vec<GivenSecret>);
 struct GivenSecret {
     host: HostName,
     name: SecretName,
+    usage: SecretUse,
     value: Zeroizing<Vec<u8>>,
 }
 
@@ -57,6 +59,7 @@ impl GivenSecrets {
                 given.push(GivenSecret {
                     host: host.clone(),
                     name: wanted.name.clone(),
+                    usage: wanted.usage,
                     value: secret::usable(Zeroizing::new(files::read(&path)?))
                         .with_context(|| format!("could not use `{}`", path.display()))?,
                 });
@@ -85,6 +88,7 @@ impl GivenSecrets {
                 holder: session.by.clone(),
                 host: &given.host,
                 name: &given.name,
+                usage: given.usage,
             };
             setting.put(context, &given.value).await?;
             let (name, host) = (&given.name, &given.host);

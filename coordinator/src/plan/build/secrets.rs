@@ -166,6 +166,8 @@ pub(super) fn command(secret: &DesiredSecret) -> String {
         v1::SecretUse::Opaque
         | v1::SecretUse::CertificateChain
         | v1::SecretUse::PrivateKey
+        | v1::SecretUse::OidcClientId
+        | v1::SecretUse::OidcClientSecret
         | v1::SecretUse::Unspecified => "set",
     };
     format!("omni-scale secret {verb} {} {}", secret.host, secret.name)

@@ -11,6 +11,7 @@ use std::time::Duration;
 use omni_scale_proto::client::CheckedClient;
 use omni_scale_proto::id::SecretName;
 use omni_scale_proto::v1;
+use omni_scale_proto::v1::SecretUse;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -120,7 +121,12 @@ impl Rig {
     pub(crate) fn set(&self, name: &str, value: &str) {
         let name: SecretName = name.parse().unwrap();
         let value = SecretValue::new(value.as_bytes().to_vec());
-        self.secrets.put(&name, &value).unwrap();
+        let usage = match name.as_str() {
+            ID => SecretUse::OidcClientId,
+            SECRET => SecretUse::OidcClientSecret,
+            _ => SecretUse::Opaque,
+        };
+        self.secrets.put_for(&name, &value, usage).unwrap();
     }
 
     /// The clients with our name.
