@@ -52,6 +52,7 @@ pub(super) struct Header {
     pub(super) usage: SecretUse,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 const fn is_unspecified(usage: &SecretUse) -> bool {
     matches!(usage, SecretUse::Unspecified)
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -47,7 +46,6 @@ func (a *admin) handler() http.Handler {
 	mux.HandleFunc("POST /nodes/{node}/tags", a.onNode(setTags))
 	mux.HandleFunc("POST /nodes/{node}/expire", a.onNode(expire))
 	mux.HandleFunc("POST /nodes/{node}/authorize", a.onNode(authorize))
-	mux.HandleFunc("POST /nodes/{node}/address", a.onNode(move))
 
 	mux.HandleFunc("POST /tailnet/auth-key", a.requireAuthKey)
 	mux.HandleFunc("POST /tailnet/machine-approval", a.requireMachineApproval)
@@ -135,22 +133,6 @@ func rename(n *tailcfg.Node, r *http.Request) error {
 	}
 	_, domain, _ := strings.Cut(n.Name, ".")
 	n.Name = label + "." + domain
-	return nil
-}
-
-// move gives a node another IPv4 address, as an admin console does.
-func move(n *tailcfg.Node, r *http.Request) error {
-	to, err := netip.ParseAddr(r.FormValue("to"))
-	if err != nil || !to.Is4() {
-		return fmt.Errorf("to=%q is no IPv4 address", r.FormValue("to"))
-	}
-	for _, prefixes := range [][]netip.Prefix{n.Addresses, n.AllowedIPs} {
-		for i, prefix := range prefixes {
-			if prefix.Addr().Is4() {
-				prefixes[i] = netip.PrefixFrom(to, to.BitLen())
-			}
-		}
-	}
 	return nil
 }
 
