@@ -129,6 +129,11 @@ impl<'a> RolloutDisplay<'a> {
             Event::StepAdopted { step, .. } => {
                 self.end(*step, Style::Good, "done", "it was so already");
             }
+            Event::StepGone { step, failure } => {
+                let title = self.step(*step);
+                self.output
+                    .warn(&format!("{title}: doing it again: {}", failure.message));
+            }
             Event::StepFailed { step, failure } => {
                 self.end(*step, Style::Bad, "failed", &failure.message);
                 for line in &failure.evidence {

@@ -79,6 +79,13 @@ pub enum Event {
         /// The target's generation now.
         generation: u64,
     },
+    /// What a step had done is not there any more: it is done again.
+    StepGone {
+        /// The step.
+        step: StepId,
+        /// What is missing.
+        failure: StepFailure,
+    },
     /// A step has failed for good.
     StepFailed {
         /// The step.

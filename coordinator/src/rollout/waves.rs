@@ -6,12 +6,18 @@ use futures_util::future::join_all;
 use omni_scale_proto::id::HostName;
 use omni_scale_proto::operation::Target;
 
-use super::event::Event;
+use super::event::{Event, StepFailure};
 use super::result::RolloutResult;
 use super::run::{Halt, Run};
 use super::state::{Phase, RolloutState, StepState};
 use super::step::Direction;
+use super::target::look;
+use crate::agents::Class;
 use crate::plan::{PlannedWave, Recovery, Step, Wave};
+
+/// How often what was done, and is gone when the gate does not pass, is done again. An Engine that
+/// was killed ends containers when it comes back, and may never start one of them for good.
+const DONE_AGAIN: u32 = 1;
 
 impl Run<'_> {
     /// Runs what is left of the plan.
@@ -23,11 +29,24 @@ impl Run<'_> {
             if self.recorder.state().has_passed(wave.wave) {
                 continue;
             }
-            self.steps(wave).await?;
-            if *self.recorder.state().phase() != Phase::Running {
-                return self.after_failure(wave.wave).await;
-            }
-            let answers = self.ask(wave).await?;
+            let mut again = DONE_AGAIN;
+            // What an earlier run has done may be gone since.
+            let mut look_first = self.is_done(wave);
+            let answers = loop {
+                if look_first && again > 0 && self.find_gone(wave).await? {
+                    again -= 1;
+                }
+                self.steps(wave).await?;
+                if *self.recorder.state().phase() != Phase::Running {
+                    return self.after_failure(wave.wave).await;
+                }
+                let answers = self.ask(wave).await?;
+                if answers.failed.is_empty() || again == 0 || !self.find_gone(wave).await? {
+                    break answers;
+                }
+                again -= 1;
+                look_first = false;
+            };
             if answers.failed.is_empty() {
                 self.recorder.record(Event::GatePassed {
                     wave: wave.wave,
@@ -43,6 +62,51 @@ impl Run<'_> {
         }
         self.recorder.record(Event::Finished)?;
         Ok(RolloutResult::Done { changed: true })
+    }
+
+    /// Whether every step of a wave is done, as far as it was written down.
+    fn is_done(&self, wave: &PlannedWave) -> bool {
+        let state = self.recorder.state();
+        let done = |step: &Step| {
+            let progress = state.step(step.id).map(|progress| &progress.state);
+            matches!(
+                progress,
+                Some(StepState::Succeeded { .. } | StepState::Adopted)
+            )
+        };
+        !wave.steps.is_empty() && wave.steps.iter().all(done)
+    }
+
+    /// Looks whether what the steps of a wave have done is still there, and writes down what is not.
+    /// True: something is gone.
+    async fn find_gone(&self, wave: &PlannedWave) -> Result<bool, Halt> {
+        if !self.is_done(wave) {
+            return Ok(false);
+        }
+        let mut gone = Vec::new();
+        for step in &wave.steps {
+            let look = look(self.agents, &step.host, &step.action);
+            // Who cannot be asked is asked by the gate, and by the next act.
+            let Ok(view) = self.unless_stopped(look).await? else {
+                continue;
+            };
+            if !view.missing.is_empty() && view.running.is_empty() {
+                gone.push((step.id, view.missing.join("; ")));
+            }
+        }
+        for (step, missing) in &gone {
+            self.recorder.record(Event::StepGone {
+                step: *step,
+                failure: StepFailure {
+                    class: Class::Transient,
+                    message: format!("what it had done is gone: {missing}"),
+                    hint: String::new(),
+                    evidence: Vec::new(),
+                    operation_spent: false,
+                },
+            })?;
+        }
+        Ok(!gone.is_empty())
     }
 
     /// The steps of a wave: targets side by side, the steps of one target in order.

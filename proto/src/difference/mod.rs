@@ -174,7 +174,14 @@ fn compare(
             stopped(&format!("stopped, with exit code {}", container.exit_code))
         }
         ContainerState::Paused => stopped("paused"),
-        ContainerState::Restarting => stopped("in a restart loop"),
+        // An Engine that was killed may have lost track of the container's process: then it ends each
+        // new one as well, and only another container helps.
+        ContainerState::Restarting => change(
+            name,
+            ServiceAction::Recreate,
+            vec!["it is in a restart loop".to_owned()],
+            Effect::Recreate,
+        ),
         ContainerState::Removing | ContainerState::Dead | ContainerState::Unspecified => change(
             name,
             ServiceAction::Recreate,

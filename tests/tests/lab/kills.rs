@@ -69,11 +69,11 @@ pub(crate) fn during_a_rollout(lab: &Lab, deployment: &str, events: u64, command
 fn kill_during_a_rollout(lab: &Lab, deployment: &str, events: u64, kill: &str) {
     let ran = during_a_rollout(lab, deployment, events, kill);
     if ran.code != 0 {
-        lab.script(
-            "op",
-            &format!("omni-scale --deployment {deployment} resume"),
-        )
-        .ends(0, &[]);
+        say(&format!("it needs a resume: {ran}"));
+        let resume = format!("omni-scale --deployment {deployment} resume");
+        let resumed = lab.script("op", &resume);
+        say(&format!("resumed: {resumed}"));
+        resumed.ends(0, &[]);
     }
     let again = format!("omni-scale --deployment {deployment} apply --yes");
     lab.script("op", &again).finds_nothing_to_do();

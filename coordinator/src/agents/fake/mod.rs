@@ -57,6 +57,8 @@ pub struct World {
     pub bad_images: BTreeSet<String>,
     /// Sums of programs that do not stay up.
     pub bad_programs: BTreeSet<String>,
+    /// Services whose containers end, by themselves, when the check with this id is asked next.
+    pub ends_when_asked: Vec<(String, String)>,
     /// Checks, by the beginning of their id, that fail whatever the model says.
     pub failing_checks: Vec<String>,
     /// Every call, in order.
@@ -147,6 +149,7 @@ impl FakeAgents {
             issuers,
             bad_images: BTreeSet::new(),
             bad_programs: BTreeSet::new(),
+            ends_when_asked: Vec::new(),
             failing_checks: Vec::new(),
             log: Vec::new(),
             script: Script::default(),
@@ -709,6 +712,15 @@ impl Agents for Seat {
         self.call(host, Call::RunChecks, tried).await?;
         let mut world = self.agents.world();
         world.at(host, tried)?;
+        let asked = |id: &String| checks.iter().any(|check| check.check_id == *id);
+        let ending = world.ends_when_asked.iter().position(|(id, _)| asked(id));
+        if let Some(ending) = ending {
+            let (_, service) = world.ends_when_asked.remove(ending);
+            let stack = &mut world.host(host.as_str()).stack;
+            if let Some(container) = stack.containers.get_mut(&service) {
+                container.state = v1::ContainerState::Exited;
+            }
+        }
         let world = &*world;
         let model = world
             .hosts

@@ -111,6 +111,25 @@ pub(super) fn advance(state: &mut RolloutState, event: &Event) -> Advance {
             progress.state = StepState::Adopted;
             reach(state, *step, *generation);
         }
+        Event::StepGone { step, failure } => {
+            if state.phase != Phase::Running {
+                return refuse("nothing is being done");
+            }
+            let next = state.waves.iter().find(|wave| !state.passed.contains(wave));
+            let next = next.copied();
+            let progress = find(state, name, *step)?;
+            let done = matches!(
+                progress.state,
+                StepState::Succeeded { .. } | StepState::Adopted
+            );
+            if next != Some(progress.wave) || !done {
+                return refuse("the step is not done, or its wave is over");
+            }
+            progress.state = StepState::Retrying {
+                attempt: tried(&progress.state),
+                failure: failure.clone(),
+            };
+        }
         Event::GateAttemptFailed { wave, .. } => at_gate(state, name, *wave)?,
         Event::GatePassed { wave, .. } => {
             at_gate(state, name, *wave)?;
@@ -467,6 +486,7 @@ const fn name(event: &Event) -> &'static str {
         Event::AttemptFailed { .. } => "attempt-failed",
         Event::StepSucceeded { .. } => "step-succeeded",
         Event::StepAdopted { .. } => "step-adopted",
+        Event::StepGone { .. } => "step-gone",
         Event::StepFailed { .. } => "step-failed",
         Event::GateAttemptFailed { .. } => "gate-attempt-failed",
         Event::GatePassed { .. } => "gate-passed",

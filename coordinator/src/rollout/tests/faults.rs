@@ -270,3 +270,64 @@ async fn what_somebody_else_changed_meanwhile_is_not_overwritten() {
     assert!(advice.contains("plan again"), "{advice}");
     assert_eq!(generation(&agents), before + 1);
 }
+
+/// As an Engine does that was killed and has come back: the container was there when the step was
+/// verified, and ends before the gate has seen it.
+#[tokio::test(start_paused = true)]
+async fn what_is_gone_before_its_gate_has_passed_is_done_again() {
+    let (desired, agents) = fresh();
+    let desk = Desk::new("ada@desk", &agents);
+    let ending = ("sidecar/omni/running", "omni-tailscale");
+    agents
+        .world()
+        .ends_when_asked
+        .push((ending.0.to_owned(), ending.1.to_owned()));
+    let plan = desk.plan(&desired).await;
+    assert_eq!(
+        desk.apply(plan).await,
+        RolloutResult::Done { changed: true }
+    );
+    assert!(agents.world().host("omni").stack.runs("proxmox-provider"));
+    let records = desk.story(FIRST).records;
+    let gone = |event: &Event| matches!(event, Event::StepGone { .. });
+    assert_eq!(
+        records.iter().filter(|record| gone(&record.event)).count(),
+        1
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_gone_each_time_is_not_done_for_ever() {
+    let (desired, agents) = fresh();
+    let desk = Desk::new("ada@desk", &agents);
+    for _ in 0..3 {
+        let ending = ("sidecar/omni/running", "omni-tailscale");
+        agents
+            .world()
+            .ends_when_asked
+            .push((ending.0.to_owned(), ending.1.to_owned()));
+    }
+    let plan = desk.plan(&desired).await;
+    let result = desk.apply(plan).await;
+    assert!(matches!(result, RolloutResult::Held { .. }), "{result:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resume_looks_whether_what_was_done_is_still_there() {
+    let (desired, agents) = fresh();
+    let desk = Desk::new("ada@desk", &agents);
+    let broken = "sidecar/omni/issuer".to_owned();
+    agents.world().failing_checks.push(broken);
+    let plan = desk.plan(&desired).await;
+    let held = desk.apply(plan).await;
+    assert!(matches!(held, RolloutResult::Held { .. }), "{held:?}");
+    {
+        let mut world = agents.world();
+        world.failing_checks.clear();
+        let stack = &mut world.host("omni").stack;
+        let sidecar = stack.containers.get_mut("omni-tailscale").unwrap();
+        sidecar.state = omni_scale_proto::v1::ContainerState::Exited;
+    }
+    assert_eq!(desk.resume().await, RolloutResult::Done { changed: true });
+    assert!(agents.world().host("omni").stack.runs("omni-tailscale"));
+}
