@@ -129,6 +129,24 @@ const RULES: &[Rule] = &[
         reason: "gRPC stays in `server` and `service`",
     },
     Rule {
+        room: "agent/src/client",
+        except: &[],
+        words: &["tonic::"],
+        reason: "gRPC stays in `server` and `service`",
+    },
+    Rule {
+        room: "agent/src/client",
+        except: &["agent/src/client/issuer/https"],
+        words: &["hyper::", "hyper_util::", "tokio_rustls::"],
+        reason: "HTTP stays in its adapter",
+    },
+    Rule {
+        room: "coordinator/src/login",
+        except: &["coordinator/src/login/https"],
+        words: &["hyper::", "hyper_util::", "tokio_rustls::"],
+        reason: "HTTP stays in its adapter",
+    },
+    Rule {
         room: "agent/src/operation",
         except: &[],
         words: &["tonic::"],
