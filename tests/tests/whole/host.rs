@@ -13,7 +13,7 @@ use omni_scale_agent::run::Ports;
 use omni_scale_agent::run::testing::Daemon;
 use omni_scale_agent::service::checks::HostVantage;
 use omni_scale_agent::stack::testing::FakeEngine;
-use omni_scale_agent::tailnet::FakeTailnet;
+use omni_scale_agent::tailnet::{Device, FakeTailnet, Named};
 use omni_scale_agent::unit::fake::{FakeIssuer, FakeUnits};
 use omni_scale_agent::unit::units::TSIDP_UNIT;
 use omni_scale_probe::{FailureClass, Outcome, ProbeReport, ProbeRequest, Step, StepReport};
@@ -66,8 +66,20 @@ impl Host {
         let engine = FakeEngine::default();
         let units = products.clone();
         let dns_name = format!("{name}.tail.test");
+        let tailnet = FakeTailnet::running(&dns_name, [100, 64, 0, number].into());
+        // tsidp's own node.
+        let device = Device {
+            dns_name: ISSUER.trim_start_matches("https://").to_owned(),
+            online: true,
+            ..Device::default()
+        };
+        let named = Named {
+            device: Some(device.clone()),
+            ..Named::default()
+        };
+        tailnet.set_named(&device.dns_name, named);
         let ports = Ports {
-            tailnet: Arc::new(FakeTailnet::running(&dns_name, [100, 64, 0, number].into())),
+            tailnet: Arc::new(tailnet),
             engine: Arc::new(engine.clone()),
             units: Arc::new(units.clone()),
             journal: Arc::new(FakeJournal::default()),
