@@ -106,6 +106,8 @@ impl Stacks {
             socket,
             "debug",
             "watch-ipn",
+            // Without the initial state it waits until something happens.
+            "--initial",
             "--initial-health",
             "--count=1",
         ];

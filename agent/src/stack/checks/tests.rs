@@ -184,7 +184,7 @@ async fn the_sidecar_is_asked_for_its_name() {
             "CurrentTailnet":{"MagicDNSEnabled":true},"CertDomains":["omni.tail.test"]}"#,
     );
     host.engine.answer(
-        "tailscale --socket=/tmp/tailscaled.sock debug watch-ipn --initial-health --count=1",
+        "tailscale --socket=/tmp/tailscaled.sock debug watch-ipn --initial --initial-health --count=1",
         0,
         r#"{"Health": {"Warnings": {"no-derp-home": {"Severity": "high", "Text": "no relay"}}}}"#,
     );
