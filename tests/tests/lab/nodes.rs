@@ -84,6 +84,26 @@ fn a_host_that_reaches_no_relay_says_so() {
 }
 
 #[test]
+fn a_node_without_a_network_interface_says_so() {
+    let lab = Lab::take();
+    let kernel = Undo::with(&lab, |lab| {
+        lab.script(
+            "idp",
+            "sed -i 's/--tun=userspace-networking//' /etc/default/tailscaled; systemctl restart tailscaled",
+        );
+    });
+    lab.script(
+        "idp",
+        "sed -i 's/^FLAGS=\"/&--tun=userspace-networking/' /etc/default/tailscaled && \
+         grep -q userspace /etc/default/tailscaled && systemctl restart tailscaled",
+    )
+    .must("take the interface away");
+    agent_says(&lab, "idp", "no network interface", 60);
+    drop(kernel);
+    becomes_green(&lab, 90);
+}
+
+#[test]
 fn an_agent_that_is_there_before_tailscaled_serves_once_it_comes() {
     let lab = Lab::take();
     // The agent's unit wants tailscaled, and would start it.
@@ -118,11 +138,22 @@ fn a_node_that_is_logged_in_anew_at_another_address_is_followed() {
     // As an administrator removes the old device, of which this control server knows no way.
     let path = format!("/nodes/{id}/rename?to=gone");
     control(&lab, "POST", &path, "");
-    lab.script(
-        "omni",
-        "tailscale up --login-server=http://10.77.0.2:9911 --auth-key=tskey-auth-lab --hostname=omni",
-    )
-    .must("log in");
+    let log_in = |key: &str| {
+        let up = format!(
+            "tailscale up --login-server=http://10.77.0.2:9911 --hostname=omni --timeout=10s --auth-key={key}"
+        );
+        lab.script("omni", &up)
+    };
+    // A key that control does not take is told with control's words, by their code.
+    let any_key = Undo::with(&lab, |lab| {
+        control(lab, "POST", "/tailnet/auth-key?key=", "");
+    });
+    control(&lab, "POST", "/tailnet/auth-key?key=tskey-auth-good", "");
+    let refused = log_in("tskey-auth-bad");
+    assert_ne!(refused.code, 0, "{refused}");
+    agent_says(&lab, "omni", "is logged out: ", 30);
+    drop(any_key);
+    log_in("tskey-auth-lab").must("log in");
     let now = lab.on("omni", &["tailscale", "ip", "-4"]);
     let now = now.must("ask for the address").trim().to_owned();
     assert_ne!(now, address);
