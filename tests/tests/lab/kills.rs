@@ -47,11 +47,14 @@ fn a_killed_agent_serves_again_and_touches_nothing() {
 /// as the Engine has told of so many events of our containers.
 pub(crate) fn during_a_rollout(lab: &Lab, deployment: &str, events: u64, command: &str) -> Ran {
     let since = lab.on("omni", &["date", "+%s.%N"]).must("ask for the time");
+    // The watcher is ended by hand: after the last event of a rollout no write of its own would
+    // tell it that nobody reads any more.
     let script = format!(
-        "docker events --since {} --filter label=com.docker.compose.project=omni \
+        "exec 3< <(exec docker events --since {} \
+           --filter label=com.docker.compose.project=omni \
            --filter event=create --filter event=start --filter event=die --filter event=destroy \
-           --format '{{{{.Action}}}} {{{{.Actor.Attributes.name}}}}' | \
-         {{ head -n {events} | tail -n 1; {command}; }}",
+           --format '{{{{.Action}}}} {{{{.Actor.Attributes.name}}}}'); watcher=$!; \
+         head -n {events} <&3 | tail -n 1; {command}; kill $watcher 2>/dev/null || true",
         since.trim()
     );
     let mut beside = lab.start("omni", &["bash", "-c", &script]);
