@@ -14,7 +14,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::GrpcAgents;
 use super::connection::PROMPT;
-use super::port::bounded;
+use super::operation::bounded;
 use super::status::{Call, within};
 use crate::agents::AgentError;
 use crate::pki::Certificate;

@@ -21,7 +21,7 @@ use tonic::Streaming;
 
 use super::connection::PROMPT;
 use super::dial::{Dialer, Network, Wire};
-use super::port::bounded;
+use super::operation::bounded;
 use super::status::{Call, within};
 use super::tls::{self, Pin};
 use crate::agents::AgentError;

@@ -5,28 +5,17 @@ use omni_scale_proto::operation::Operation;
 use omni_scale_proto::role::HostRole;
 use omni_scale_proto::v1;
 use omni_scale_proto::v1::machine_service_client::MachineServiceClient;
-use omni_scale_proto::v1::{
-    apply_machine_response, control_machine_response, delete_machine_response,
-    finish_first_boot_response,
-};
 use tonic::transport::Channel;
-use tonic::{Response, Status, Streaming};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::GrpcAgents;
 use super::connection::PROMPT;
-use super::port::{OBSERVE, bound, bounded};
+use super::operation::follow;
+use super::port::OBSERVE;
 use super::status::{Call, within};
-use super::stream::Changes;
+use super::stream::{Changes, each};
 use crate::agents::{AgentError, ProgressSink};
 use crate::plan::MachinesScope;
-use futures_util::StreamExt as _;
-
-/// What a message of an operation's stream holds.
-enum Told {
-    Progress(v1::Progress),
-    Outcome(v1::Outcome),
-}
 
 impl GrpcAgents {
     pub(super) async fn ask_for_machines(
@@ -59,14 +48,7 @@ impl GrpcAgents {
             vmid_range: Some(asked.vmids),
         };
         let stream = within(&call, PROMPT, client.watch_machines(request)).await?;
-        let changes = stream.filter_map(move |message| {
-            let change = match message {
-                Ok(message) => message.observation.map(Ok),
-                Err(status) => Some(Err(call.error(status))),
-            };
-            std::future::ready(change)
-        });
-        Ok(changes.boxed())
+        Ok(each(stream, |message| message.observation, call))
     }
 
     pub(super) async fn apply_machine(
@@ -84,20 +66,7 @@ impl GrpcAgents {
             hypervisor: Some(hypervisor.clone()),
             machine: Some(machine.clone()),
         };
-        let told = |message: v1::ApplyMachineResponse| {
-            Some(match message.message? {
-                apply_machine_response::Message::Progress(step) => Told::Progress(step),
-                apply_machine_response::Message::Outcome(outcome) => Told::Outcome(outcome),
-            })
-        };
-        Box::pin(follow(
-            &call,
-            operation,
-            client.apply_machine(request),
-            told,
-            progress,
-        ))
-        .await
+        follow(&call, operation, client.apply_machine(request), progress).await
     }
 
     pub(super) async fn control_machine(
@@ -108,20 +77,7 @@ impl GrpcAgents {
         progress: ProgressSink<'_>,
     ) -> Result<v1::Outcome, AgentError> {
         let (call, mut client) = self.machine(host, "control the machine").await?;
-        let told = |message: v1::ControlMachineResponse| {
-            Some(match message.message? {
-                control_machine_response::Message::Progress(step) => Told::Progress(step),
-                control_machine_response::Message::Outcome(outcome) => Told::Outcome(outcome),
-            })
-        };
-        Box::pin(follow(
-            &call,
-            operation,
-            client.control_machine(request),
-            told,
-            progress,
-        ))
-        .await
+        follow(&call, operation, client.control_machine(request), progress).await
     }
 
     /// Stops and deletes a machine with its disks. The agent checks the typed name.
@@ -142,20 +98,7 @@ impl GrpcAgents {
             machine: Some(machine),
             typed_name: typed_name.to_owned(),
         };
-        let told = |message: v1::DeleteMachineResponse| {
-            Some(match message.message? {
-                delete_machine_response::Message::Progress(step) => Told::Progress(step),
-                delete_machine_response::Message::Outcome(outcome) => Told::Outcome(outcome),
-            })
-        };
-        Box::pin(follow(
-            &call,
-            operation,
-            client.delete_machine(request),
-            told,
-            progress,
-        ))
-        .await
+        follow(&call, operation, client.delete_machine(request), progress).await
     }
 
     /// The one-time secret with which a machine enrols.
@@ -191,14 +134,13 @@ impl GrpcAgents {
             hypervisor: Some(hypervisor.clone()),
             machine: Some(machine),
         };
-        let told = |message: v1::FinishFirstBootResponse| {
-            Some(match message.message? {
-                finish_first_boot_response::Message::Progress(step) => Told::Progress(step),
-                finish_first_boot_response::Message::Outcome(outcome) => Told::Outcome(outcome),
-            })
-        };
-        let start = client.finish_first_boot(request);
-        Box::pin(follow(&call, operation, start, told, progress)).await
+        follow(
+            &call,
+            operation,
+            client.finish_first_boot(request),
+            progress,
+        )
+        .await
     }
 
     async fn machine(
@@ -216,28 +158,4 @@ impl GrpcAgents {
 
 fn names(asked: &MachinesScope) -> Vec<String> {
     asked.names.iter().map(ToString::to_string).collect()
-}
-
-/// Follows an operation to its outcome.
-async fn follow<Message>(
-    call: &Call,
-    operation: &Operation,
-    start: impl Future<Output = Result<Response<Streaming<Message>>, Status>>,
-    told: impl Fn(Message) -> Option<Told>,
-    progress: ProgressSink<'_>,
-) -> Result<v1::Outcome, AgentError> {
-    let work = async {
-        let mut stream = start.await?.into_inner();
-        while let Some(message) = stream.message().await? {
-            match told(message) {
-                Some(Told::Progress(step)) => progress(step),
-                Some(Told::Outcome(outcome)) => return Ok(Some(outcome)),
-                None => {}
-            }
-        }
-        Ok(None)
-    };
-    bounded(call, bound(operation), work)
-        .await?
-        .ok_or_else(|| call.cut_short())
 }

@@ -15,6 +15,7 @@ mod health;
 mod machines;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
+mod operation;
 mod peers;
 mod port;
 mod status;

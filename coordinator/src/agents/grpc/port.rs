@@ -7,20 +7,17 @@ use omni_scale_proto::id::{HostName, MachineName, ServiceName, StackName};
 use omni_scale_proto::operation::Operation;
 use omni_scale_proto::role::HostRole;
 use omni_scale_proto::v1;
+use omni_scale_proto::v1::acquire_lease_response;
 use omni_scale_proto::v1::client_service_client::ClientServiceClient;
 use omni_scale_proto::v1::host_service_client::HostServiceClient;
 use omni_scale_proto::v1::stack_service_client::StackServiceClient;
 use omni_scale_proto::v1::unit_service_client::UnitServiceClient;
-use omni_scale_proto::v1::{
-    acquire_lease_response, apply_client_response, apply_stack_response, apply_unit_response,
-    control_stack_response,
-};
-use tokio::time::timeout;
-use tonic::{Request, Status};
+use tonic::Request;
 
 use super::GrpcAgents;
 use super::connection::PROMPT;
 use super::enroller::NewHost;
+use super::operation::{bound, bounded, follow};
 use super::status::{Call, within};
 use crate::agents::{
     Action, AgentError, Agents, Control, LeaseGrant, LeaseRequest, ProgressSink, ReportSink,
@@ -29,8 +26,6 @@ use crate::plan::MachinesScope;
 
 /// Bound on observing: the Engine may have to ask a registry what a tag is.
 pub(super) const OBSERVE: Duration = Duration::from_secs(120);
-/// What the agent is given beyond an operation's own deadline, to write down the outcome.
-const GRACE: Duration = Duration::from_secs(30);
 
 #[async_trait]
 impl Agents for GrpcAgents {
@@ -295,22 +290,7 @@ impl GrpcAgents {
             operation: Some(operation.clone().into()),
             configuration: Some(configuration.clone()),
         };
-        let work = async {
-            let mut stream = client.apply_unit(request).await?.into_inner();
-            while let Some(message) = stream.message().await? {
-                match message.message {
-                    Some(apply_unit_response::Message::Progress(step)) => progress(step),
-                    Some(apply_unit_response::Message::Outcome(outcome)) => {
-                        return Ok(Some(outcome));
-                    }
-                    None => {}
-                }
-            }
-            Ok(None)
-        };
-        bounded(&call, bound(operation), work)
-            .await?
-            .ok_or_else(|| call.cut_short())
+        follow(&call, operation, client.apply_unit(request), progress).await
     }
 
     async fn apply_client(
@@ -325,22 +305,7 @@ impl GrpcAgents {
             operation: Some(operation.clone().into()),
             client: Some(client.clone()),
         };
-        let work = async {
-            let mut stream = rpc.apply_client(request).await?.into_inner();
-            while let Some(message) = stream.message().await? {
-                match message.message {
-                    Some(apply_client_response::Message::Progress(step)) => progress(step),
-                    Some(apply_client_response::Message::Outcome(outcome)) => {
-                        return Ok(Some(outcome));
-                    }
-                    None => {}
-                }
-            }
-            Ok(None)
-        };
-        bounded(&call, bound(operation), work)
-            .await?
-            .ok_or_else(|| call.cut_short())
+        follow(&call, operation, rpc.apply_client(request), progress).await
     }
 
     async fn apply_stack(
@@ -351,22 +316,7 @@ impl GrpcAgents {
         progress: ProgressSink<'_>,
     ) -> Result<v1::Outcome, AgentError> {
         let (call, mut client) = self.stack(host, "apply the stack").await?;
-        let work = async {
-            let mut stream = client.apply_stack(request).await?.into_inner();
-            while let Some(message) = stream.message().await? {
-                match message.message {
-                    Some(apply_stack_response::Message::Progress(step)) => progress(step),
-                    Some(apply_stack_response::Message::Outcome(outcome)) => {
-                        return Ok(Some(outcome));
-                    }
-                    None => {}
-                }
-            }
-            Ok(None)
-        };
-        bounded(&call, bound(operation), work)
-            .await?
-            .ok_or_else(|| call.cut_short())
+        follow(&call, operation, client.apply_stack(request), progress).await
     }
 
     async fn control_stack(
@@ -377,22 +327,7 @@ impl GrpcAgents {
         progress: ProgressSink<'_>,
     ) -> Result<v1::Outcome, AgentError> {
         let (call, mut client) = self.stack(host, "control the stack").await?;
-        let work = async {
-            let mut stream = client.control_stack(request).await?.into_inner();
-            while let Some(message) = stream.message().await? {
-                match message.message {
-                    Some(control_stack_response::Message::Progress(step)) => progress(step),
-                    Some(control_stack_response::Message::Outcome(outcome)) => {
-                        return Ok(Some(outcome));
-                    }
-                    None => {}
-                }
-            }
-            Ok(None)
-        };
-        bounded(&call, bound(operation), work)
-            .await?
-            .ok_or_else(|| call.cut_short())
+        follow(&call, operation, client.control_stack(request), progress).await
     }
 
     async fn control_unit(
@@ -482,20 +417,4 @@ fn identity(name: &MachineName, uuid: &str) -> v1::MachineIdentity {
 
 fn milliseconds(number: u32) -> Duration {
     Duration::from_millis(number.into())
-}
-
-pub(super) fn bound(operation: &Operation) -> Duration {
-    GRACE + Duration::from_secs(operation.deadline_seconds.into())
-}
-
-/// Follows a stream to its end.
-pub(super) async fn bounded<T>(
-    call: &Call,
-    bound: Duration,
-    work: impl Future<Output = Result<T, Status>>,
-) -> Result<T, AgentError> {
-    match timeout(bound, work).await {
-        Ok(result) => result.map_err(|status| call.error(status)),
-        Err(_) => Err(call.no_answer(bound)),
-    }
 }

@@ -40,14 +40,7 @@ impl GrpcAgents {
         let (call, mut client) = self.unit(host, "watch the unit").await?;
         let answer = client.watch_unit(v1::WatchUnitRequest {});
         let stream = within(&call, PROMPT, answer).await?;
-        let changes = stream.filter_map(move |message| {
-            let change = match message {
-                Ok(message) => message.observation.map(Ok),
-                Err(status) => Some(Err(call.error(status))),
-            };
-            std::future::ready(change)
-        });
-        Ok(changes.boxed())
+        Ok(each(stream, |message| message.observation, call))
     }
 
     /// A stack's state, and each change.
@@ -61,14 +54,7 @@ impl GrpcAgents {
             name: stack.to_string(),
         });
         let stream = within(&call, PROMPT, answer).await?;
-        let changes = stream.filter_map(move |message| {
-            let change = match message {
-                Ok(message) => message.observation.map(Ok),
-                Err(status) => Some(Err(call.error(status))),
-            };
-            std::future::ready(change)
-        });
-        Ok(changes.boxed())
+        Ok(each(stream, |message| message.observation, call))
     }
 
     /// The last `lines` lines, and with `follow` each new one.
@@ -84,14 +70,14 @@ impl GrpcAgents {
                 let (call, mut client) = self.unit(host, "read the journal").await?;
                 let answer = client.read_journal(v1::ReadJournalRequest { lines, follow });
                 let stream = within(&call, PROMPT, answer).await?;
-                Ok(log(stream, |message| message.line, call))
+                Ok(each(stream, |message| message.line, call))
             }
             LogSource::Agent => {
                 let (call, mut client) = self.host(host, "read the agent's journal").await?;
                 let request = v1::ReadAgentJournalRequest { lines, follow };
                 let answer = client.read_agent_journal(request);
                 let stream = within(&call, PROMPT, answer).await?;
-                Ok(log(stream, |message| message.line, call))
+                Ok(each(stream, |message| message.line, call))
             }
             LogSource::Stack { name, services } => {
                 let (call, mut client) = self.stack(host, "read the log").await?;
@@ -102,24 +88,24 @@ impl GrpcAgents {
                     follow,
                 });
                 let stream = within(&call, PROMPT, answer).await?;
-                Ok(log(stream, |message| message.line, call))
+                Ok(each(stream, |message| message.line, call))
             }
         }
     }
 }
 
-/// The lines of a stream of answers, and why it ended when it did not end well.
-fn log<Answer: Send + 'static>(
+/// What the answers of a stream hold, and why it ended when it did not end well.
+pub(super) fn each<Answer: Send + 'static, Part: Send + 'static>(
     answers: tonic::Streaming<Answer>,
-    line: fn(Answer) -> Option<v1::LogLine>,
+    part: fn(Answer) -> Option<Part>,
     call: Call,
-) -> Log {
-    let lines = answers.filter_map(move |answer| {
-        let line = match answer {
-            Ok(answer) => line(answer).map(Ok),
+) -> Changes<Part> {
+    let parts = answers.filter_map(move |answer| {
+        let part = match answer {
+            Ok(answer) => part(answer).map(Ok),
             Err(status) => Some(Err(call.error(status))),
         };
-        std::future::ready(line)
+        std::future::ready(part)
     });
-    lines.boxed()
+    parts.boxed()
 }
