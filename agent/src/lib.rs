@@ -21,6 +21,7 @@ pub mod nocloud;
 pub mod notify;
 pub mod operation;
 mod outgoing;
+pub mod record;
 pub mod run;
 pub mod secrets;
 pub mod server;

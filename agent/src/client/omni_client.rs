@@ -11,8 +11,9 @@ use omni_scale_proto::v1::{FailureClass, SecretUse};
 
 use super::aside::aside;
 use super::issuer::Issuer;
-use super::record::{ClientRecord, ClientRecordError, ClientRecords, Registration};
+use super::record::{ClientRecord, ClientRecords, FILE, Registration};
 use crate::operation::Failure;
+use crate::record::RecordError;
 use crate::secrets::{SecretRecord, SecretValue, Secrets};
 use crate::tailnet::Tailnet;
 
@@ -47,8 +48,8 @@ impl std::fmt::Debug for OmniClient {
 
 impl OmniClient {
     /// Reads what is remembered of the client. Blocks.
-    pub fn open(parts: ClientParts) -> Result<Arc<Self>, ClientRecordError> {
-        let records = ClientRecords::open(&parts.directory)?;
+    pub fn open(parts: ClientParts) -> Result<Arc<Self>, RecordError> {
+        let records = ClientRecords::open(&parts.directory, FILE)?;
         for id in records.get().ids() {
             parts.secrets.reveal(id);
         }

@@ -1,21 +1,10 @@
 //! What the agent remembers of the client across restarts: one file, replaced as a whole. It holds
 //! ids and keyed digests, and never a secret.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use omni_scale_proto::v1;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Classified, Kind};
-use crate::files::{self, FileError};
-
-/// The format that this program writes. A newer one is not read.
-const FORMAT: u32 = 1;
-/// The largest record, in bytes: three clients with their certificates.
-const LARGEST: u64 = 4 * 1024 * 1024;
-/// Its name.
-const FILE: &str = "client.json";
+use crate::record::{FORMAT, Record};
 
 /// What is remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,114 +100,20 @@ pub struct Proof {
     pub email: String,
 }
 
-/// Why the record cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientRecordError {
-    /// The disk did not do what it should.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The file is none of ours.
-    #[error("`{}` is damaged", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// How.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// A newer agent wrote it.
-    #[error("`{}` has format {found}; this agent knows up to {FORMAT}", path.display())]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-    },
-}
-
-impl Classified for ClientRecordError {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::File(_) => Kind::Fault,
-            Self::Damaged { .. } | Self::Newer { .. } => Kind::Damaged,
-        }
-    }
-}
-
 /// The record on the disk, and in memory for readers.
-#[derive(Debug)]
-pub struct ClientRecords {
-    path: PathBuf,
-    record: Mutex<ClientRecord>,
-}
+pub type ClientRecords = Record<ClientRecord>;
 
-impl ClientRecords {
-    /// Reads the record in the agent's directory for the client, which it makes. Blocks.
-    pub fn open(directory: &Path) -> Result<Self, ClientRecordError> {
-        files::create_directory(directory, 0o700)?;
-        let path = directory.join(FILE);
-        let record = match files::read(&path, LARGEST)? {
-            None => ClientRecord::default(),
-            Some(contents) => decode(&path, &contents)?,
-        };
-        Ok(Self {
-            path,
-            record: Mutex::new(record),
-        })
-    }
-
-    /// What is remembered now.
-    pub fn get(&self) -> ClientRecord {
-        self.record().clone()
-    }
-
-    /// Changes what is remembered. It is on the disk when this returns; when it fails, nothing
-    /// else is remembered than before. Blocks.
-    pub fn update(&self, change: impl FnOnce(&mut ClientRecord)) -> Result<(), FileError> {
-        // Held over the write: a login may be judged while the client is applied.
-        let mut held = self.record();
-        let mut record = held.clone();
-        change(&mut record);
-        if record == *held {
-            return Ok(());
-        }
-        let contents = serde_json::to_vec_pretty(&record).expect("all of it has a form in JSON");
-        files::write_atomically(&self.path, &contents, 0o600)?;
-        *held = record;
-        Ok(())
-    }
-
-    fn record(&self) -> MutexGuard<'_, ClientRecord> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn decode(path: &Path, contents: &[u8]) -> Result<ClientRecord, ClientRecordError> {
-    #[derive(Deserialize)]
-    struct Format {
-        format: u32,
-    }
-    let damaged = |source| ClientRecordError::Damaged {
-        path: path.to_owned(),
-        source,
-    };
-    let Format { format } = serde_json::from_slice(contents).map_err(damaged)?;
-    if format > FORMAT {
-        return Err(ClientRecordError::Newer {
-            path: path.to_owned(),
-            found: format,
-        });
-    }
-    serde_json::from_slice(contents).map_err(damaged)
-}
+/// Its file.
+pub(super) const FILE: &str = "client.json";
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
 
     use omni_scale_noise::{Dice, damaged_bytes, damaged_json, hold_against};
 
     use super::*;
+    use crate::record::decode;
 
     fn full() -> ClientRecord {
         let client = v1::Client {
@@ -264,34 +159,16 @@ mod tests {
             }
         };
         hold_against("records of the client", make, |record| {
-            let _ = decode(Path::new("client.json"), record);
+            let _ = decode::<ClientRecord>(Path::new(FILE), record);
         });
     }
 
     #[test]
-    fn what_is_remembered_survives_a_restart_and_is_the_agents_own() {
+    fn all_of_it_survives_a_restart() {
         let directory = tempfile::tempdir().unwrap();
-        let place = directory.path().join("client");
-        let records = ClientRecords::open(&place).unwrap();
+        let records = ClientRecords::open(directory.path(), FILE).unwrap();
         records.update(|record| *record = full()).unwrap();
-        assert_eq!(ClientRecords::open(&place).unwrap().get(), full());
-        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&place), mode(&place.join(FILE))), (0o700, 0o600));
-    }
-
-    #[test]
-    fn another_format_and_damage_are_told_apart() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(FILE);
-        let open = |contents: &str| {
-            files::write_atomically(&path, contents.as_bytes(), 0o600).unwrap();
-            ClientRecords::open(directory.path()).unwrap_err()
-        };
-        assert!(matches!(
-            open(r#"{"format": 2, "new": true}"#),
-            ClientRecordError::Newer { found: 2, .. }
-        ));
-        assert!(matches!(open("{"), ClientRecordError::Damaged { .. }));
-        assert!(matches!(open(""), ClientRecordError::Damaged { .. }));
+        let again = ClientRecords::open(directory.path(), FILE).unwrap();
+        assert_eq!(again.get(), full());
     }
 }

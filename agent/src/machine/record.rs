@@ -5,7 +5,7 @@
 //! say themselves whose they are, and are found again by that.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use omni_scale_proto::id::{DeploymentId, MachineName, OperationId};
@@ -13,13 +13,9 @@ use omni_scale_proto::v1;
 use omni_scale_proxmox::{NodeName, Vmid};
 use serde::{Deserialize, Serialize};
 
-use crate::error::chain;
 use crate::files::{self, FileError};
+use crate::record::{self, FORMAT};
 
-/// The format that this program writes.
-const FORMAT: u32 = 1;
-/// The largest record that is read, in bytes: user-data may stand in it, certificates and all.
-const LARGEST: u64 = 4 * 1024 * 1024;
 /// How many half-made configurations are remembered for one machine.
 const MOST_STUBS: usize = 16;
 
@@ -125,7 +121,7 @@ impl Records {
     /// Reads the records in `directory`, which need not exist yet. Blocks.
     pub(super) fn open(directory: impl Into<PathBuf>) -> Self {
         let directory = directory.into();
-        let held = read_all(&directory);
+        let held = record::read_all(&directory);
         Self {
             directory,
             held: Arc::new(Mutex::new(held)),
@@ -172,9 +168,7 @@ impl Records {
             return Ok(());
         }
         files::create_directory(&self.directory, 0o700)?;
-        let path = self.directory.join(format!("{name}.json"));
-        let contents = serde_json::to_vec_pretty(&record).expect("all of it has a form in JSON");
-        files::write_atomically(&path, &contents, 0o600)?;
+        record::write(&record::path_of(&self.directory, name), &record)?;
         held.insert(name.clone(), record);
         Ok(())
     }
@@ -187,43 +181,6 @@ impl Records {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<MachineName, MachineRecord>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn read_all(directory: &Path) -> BTreeMap<MachineName, MachineRecord> {
-    let Ok(entries) = std::fs::read_dir(directory) else {
-        return BTreeMap::new();
-    };
-    entries
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let name = path.file_name()?.to_str()?.strip_suffix(".json")?;
-            Some((name.parse().ok()?, read(&path)?))
-        })
-        .collect()
-}
-
-fn read(path: &Path) -> Option<MachineRecord> {
-    let contents = match files::read(path, LARGEST) {
-        Ok(contents) => contents?,
-        Err(error) => {
-            let error = chain(&error);
-            tracing::warn!(error, "the record of a machine cannot be read");
-            return None;
-        }
-    };
-    let path = path.display();
-    match serde_json::from_slice::<MachineRecord>(&contents) {
-        Ok(record) if record.format == FORMAT => Some(record),
-        Ok(record) => {
-            let format = record.format;
-            tracing::warn!(%path, format, "the record of a machine has another form");
-            None
-        }
-        Err(error) => {
-            tracing::warn!(%path, %error, "the record of a machine is damaged");
-            None
-        }
     }
 }
 
@@ -290,7 +247,7 @@ mod tests {
             }
         };
         hold_against("records of machines", make, |record| {
-            let _ = serde_json::from_slice::<MachineRecord>(record);
+            let _ = record::decode::<MachineRecord>(&path, record);
         });
         files::write_atomically(&path, b"{", 0o600).unwrap();
         let records = Records::open(directory.path());

@@ -55,12 +55,9 @@ pub enum RunError {
     /// The secrets cannot be opened.
     #[error(transparent)]
     Secrets(#[from] SecretError),
-    /// What is remembered of the unit cannot be read.
+    /// What is remembered of the unit, or of Omni's client, cannot be read.
     #[error(transparent)]
-    Unit(#[from] crate::unit::record::RecordError),
-    /// What is remembered of Omni's client cannot be read.
-    #[error(transparent)]
-    Client(#[from] crate::client::record::ClientRecordError),
+    Record(#[from] crate::record::RecordError),
     /// The identity cannot be read or made.
     #[error(transparent)]
     Identity(#[from] IdentityError),

@@ -6,21 +6,15 @@
 //! next apply writes it again.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use omni_scale_proto::id::StackName;
 use omni_scale_proto::v1;
 use serde::{Deserialize, Serialize};
 
-use crate::error::chain;
 use crate::files::{self, FileError};
-
-/// The largest record that is read, in bytes.
-const LARGEST: u64 = 8 * 1024 * 1024;
-
-/// The version of the record's form.
-const FORMAT: u32 = 1;
+use crate::record::{self, FORMAT};
 
 /// The record of one stack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,7 +62,7 @@ impl AppliedStacks {
     /// Reads the records in `directory`, which need not exist yet. Blocks.
     pub fn open(directory: impl Into<PathBuf>) -> Self {
         let directory = directory.into();
-        let records = read_all(&directory);
+        let records = record::read_all(&directory);
         Self {
             directory,
             records: Arc::new(Mutex::new(records)),
@@ -120,10 +114,7 @@ impl AppliedStacks {
             return Ok(());
         }
         files::create_directory(&self.directory, 0o700)?;
-        let path = self.directory.join(format!("{name}.json"));
-        let contents = serde_json::to_vec_pretty(&record).map_err(std::io::Error::other);
-        let contents = contents.map_err(FileError::new("encode", &path))?;
-        files::write_atomically(&path, &contents, 0o600)?;
+        record::write(&record::path_of(&self.directory, name), &record)?;
         records.insert(name.clone(), record);
         Ok(())
     }
@@ -131,52 +122,6 @@ impl AppliedStacks {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<StackName, AppliedStack>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn read_all(directory: &Path) -> BTreeMap<StackName, AppliedStack> {
-    let Ok(entries) = std::fs::read_dir(directory) else {
-        return BTreeMap::new();
-    };
-    entries
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            Some((stack_of(&path)?, read(&path)?))
-        })
-        .collect()
-}
-
-fn read(path: &Path) -> Option<AppliedStack> {
-    let contents = match files::read(path, LARGEST) {
-        Ok(contents) => contents?,
-        Err(error) => {
-            tracing::warn!(
-                error = chain(&error),
-                "the record of a stack cannot be read"
-            );
-            return None;
-        }
-    };
-    let path = path.display();
-    match serde_json::from_slice::<AppliedStack>(&contents) {
-        Ok(record) if record.format == FORMAT => Some(record),
-        Ok(record) => {
-            let format = record.format;
-            tracing::warn!(%path, format, "the record of a stack has another form");
-            None
-        }
-        Err(error) => {
-            tracing::warn!(%path, %error, "the record of a stack is damaged");
-            None
-        }
-    }
-}
-
-fn stack_of(path: &Path) -> Option<StackName> {
-    path.file_name()?
-        .to_str()?
-        .strip_suffix(".json")?
-        .parse()
-        .ok()
 }
 
 #[cfg(test)]

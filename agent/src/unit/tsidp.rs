@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use super::configuration::ConfigurationFiles;
 use super::issuer::IssuerProbe;
-use super::record::{RecordError, Records};
+use super::record::{FILE, Records};
 use super::units::Units;
 use super::verification::Verifications;
 use crate::artifact::{ArtifactStore, Downloader};
 use crate::config::Policy;
 use crate::journal::Journal;
 use crate::operation::Failure;
+use crate::record::RecordError;
 use crate::secrets::Secrets;
 use omni_scale_proto::v1::FailureClass;
 
@@ -64,7 +65,7 @@ impl TsidpUnit {
     pub fn open(parts: TsidpParts) -> Result<Arc<Self>, RecordError> {
         Ok(Arc::new(Self {
             files: ConfigurationFiles::in_directory(&parts.directory),
-            records: Records::open(&parts.directory)?,
+            records: Records::open(&parts.directory, FILE)?,
             units: parts.units,
             journal: parts.journal,
             issuer: parts.issuer,
