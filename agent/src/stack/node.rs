@@ -11,7 +11,7 @@ use super::Stacks;
 use super::engine::EngineError;
 use crate::clock;
 use crate::error::chain;
-use crate::tailnet::condition::{Condition, Evidence, Severity, conditions, silent};
+use crate::tailnet::condition::{Condition, Evidence, Severity, conditions, silent, untold};
 use crate::tailnet::{NodeStatus, Preferences, Warning};
 
 /// Where containerboot puts tailscaled's socket unless `TS_SOCKET` says otherwise.
@@ -81,11 +81,14 @@ impl Stacks {
         let evidence = Evidence {
             status: &status,
             preferences: preferences.as_ref(),
-            warnings: &warnings,
+            warnings: warnings.as_deref().unwrap_or_default(),
             address_present: None,
         };
         let found = conditions(evidence, clock::now_milliseconds());
         let mut found: Vec<Condition> = found.into_iter().map(for_container).collect();
+        if let Err(reason) = &warnings {
+            found.push(untold("what it warns of", reason));
+        }
         if literal(service, "TS_USERSPACE").as_deref() != Some("false") {
             // containerboot's default, in which `tailscale serve` answers for the node.
             for condition in &mut found {
@@ -98,9 +101,9 @@ impl Stacks {
         Ok((status, found))
     }
 
-    /// What the node in a container warns of, by its codes. A tailscale that does not tell them
-    /// that way tells its state all the same.
-    async fn warnings_in(&self, container: &str, socket: &str) -> Vec<Warning> {
+    /// What the node in a container warns of, by its codes, or why that is not told. A tailscale
+    /// that does not tell them that way tells its state all the same.
+    async fn warnings_in(&self, container: &str, socket: &str) -> Result<Vec<Warning>, String> {
         let command = [
             "tailscale",
             socket,
@@ -112,9 +115,20 @@ impl Stacks {
             "--count=1",
         ];
         let output = self.engine.execute(container, &command, BOUND).await;
-        let told = output.ok().filter(|output| output.exit_code == 0);
-        told.and_then(|output| Warning::parse(&output.stdout).ok())
-            .unwrap_or_default()
+        let output = output.map_err(|error| chain(&error))?;
+        if output.exit_code != 0 {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let said = self.secrets.mask(said.trim());
+            let code = output.exit_code;
+            let ended = format!("`tailscale debug watch-ipn` ended with {code}");
+            return Err(match said.is_empty() {
+                true => ended,
+                false => format!("{ended}: {said}"),
+            });
+        }
+        Warning::parse(&output.stdout).map_err(|error| {
+            format!("the answer of `tailscale debug watch-ipn` is not understood: {error}")
+        })
     }
 
     /// The service as it was applied. Empty: that is not on record.

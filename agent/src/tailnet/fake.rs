@@ -36,7 +36,8 @@ impl From<Option<Peer>> for Caller {
 #[derive(Debug)]
 struct State {
     status: Option<NodeStatus>,
-    warnings: Vec<Warning>,
+    /// `None`: it does not tell them.
+    warnings: Option<Vec<Warning>>,
     peer: Caller,
     /// By address, before `peer`.
     peers: BTreeMap<IpAddr, Option<Peer>>,
@@ -63,7 +64,7 @@ impl FakeTailnet {
                     magic_dns: Some(true),
                     ..NodeStatus::default()
                 }),
-                warnings: Vec::new(),
+                warnings: Some(Vec::new()),
                 peer: Caller::Device(Self::desk()),
                 peers: BTreeMap::new(),
                 asked: 0,
@@ -97,8 +98,13 @@ impl FakeTailnet {
 
     /// What it warns of from now on.
     pub fn warn(&self, warnings: Vec<Warning>) {
-        self.lock().warnings = warnings;
+        self.lock().warnings = Some(warnings);
         self.changed.send_replace(());
+    }
+
+    /// It does not tell any more what it warns of.
+    pub fn keep_warnings(&self) {
+        self.lock().warnings = None;
     }
 
     /// Who calls from now on; `None`: no device of the tailnet.
@@ -174,7 +180,7 @@ impl Tailnet for FakeTailnet {
 
     async fn warnings(&self) -> Result<Vec<Warning>, TailnetError> {
         self.status().await?;
-        Ok(self.lock().warnings.clone())
+        self.lock().warnings.clone().ok_or_else(silent)
     }
 
     async fn changes(&self) -> Result<mpsc::Receiver<()>, TailnetError> {

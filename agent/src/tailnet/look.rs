@@ -19,7 +19,7 @@ pub struct NodeView {
 }
 
 impl NodeView {
-    /// Asks tailscaled. What it does not tell beside its state is left out.
+    /// Asks tailscaled. What it does not tell beside its state is said to be untold.
     pub async fn of(tailnet: &dyn Tailnet) -> Self {
         let status = match tailnet.status().await {
             Ok(status) => status,
@@ -33,14 +33,14 @@ impl NodeView {
             }
         };
         let (preferences, warnings) = tokio::join!(tailnet.preferences(), tailnet.warnings());
-        for (what, error) in [
-            ("preferences", preferences.as_ref().err()),
-            ("warnings", warnings.as_ref().err()),
-        ] {
-            if let Some(error) = error {
-                tracing::debug!(what, error = %chain(error), "tailscaled does not tell all");
-            }
-        }
+        let untold = [
+            ("its preferences", preferences.as_ref().err()),
+            ("what it warns of", warnings.as_ref().err()),
+        ];
+        let untold: Vec<Condition> = untold
+            .into_iter()
+            .filter_map(|(what, error)| Some(condition::untold(what, &chain(error?))))
+            .collect();
         let preferences = preferences.ok();
         let evidence = Evidence {
             status: &status,
@@ -48,7 +48,8 @@ impl NodeView {
             warnings: &warnings.unwrap_or_default(),
             address_present: status.ipv4.and_then(|address| tailnet.has_address(address)),
         };
-        let conditions = conditions(evidence, clock::now_milliseconds());
+        let mut conditions = conditions(evidence, clock::now_milliseconds());
+        conditions.extend(untold);
         Self {
             status: Some(status),
             conditions,
@@ -93,5 +94,27 @@ impl From<NodeView> for v1::TailnetStatus {
             conditions: view.conditions.into_iter().map(Into::into).collect(),
             ..status
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tailnet::FakeTailnet;
+
+    #[tokio::test]
+    async fn what_a_running_node_does_not_tell_is_noted_and_no_failure() {
+        let node = FakeTailnet::running("omni.tail.test", [100, 64, 0, 1].into());
+        assert_eq!(NodeView::of(&node).await.conditions, []);
+        node.keep_warnings();
+        let view = NodeView::of(&node).await;
+        let said: Vec<&str> = view.conditions.iter().map(|said| &*said.summary).collect();
+        assert_eq!(said.len(), 1);
+        assert!(
+            said[0].starts_with("does not tell what it warns of: "),
+            "{said:?}"
+        );
+        assert_eq!(view.worst(), Some(Severity::Note));
+        assert!(view.runs() && view.trouble().is_none());
     }
 }

@@ -196,6 +196,23 @@ async fn the_sidecar_is_asked_for_its_name() {
     let conditions = &sidecar.unwrap().node_conditions;
     assert_eq!(conditions[0].kind(), v1::NodeConditionKind::NoRelay);
     assert_eq!(conditions[0].code, "no-derp-home");
+    // One that is too old to tell its codes.
+    host.engine.answer(
+        "tailscale --socket=/tmp/tailscaled.sock debug watch-ipn --initial --initial-health --count=1",
+        2,
+        "",
+    );
+    host.stacks.look_at_nodes(&mut observed).await;
+    let sidecar = observed
+        .services
+        .iter()
+        .find(|other| other.service == "omni-tailscale");
+    let conditions = &sidecar.unwrap().node_conditions;
+    assert_eq!(
+        conditions[0].summary,
+        "does not tell what it warns of: `tailscale debug watch-ipn` ended with 2"
+    );
+    assert_eq!(conditions[0].severity(), v1::NodeConditionSeverity::Note);
     host.engine.answer("tailscale", 1, "");
     assert_eq!(
         host.stacks.sidecar_name(&check).await.status,

@@ -89,6 +89,14 @@ pub fn silent(reason: &str) -> Condition {
         .with_fix("`systemctl status tailscaled` on the host says more; `systemctl start tailscaled` starts it")
 }
 
+/// What is said when tailscaled tells its state, but not `what`: the node may have troubles that
+/// nobody hears of.
+pub fn untold(what: &str, reason: &str) -> Condition {
+    let reason = one_line(reason);
+    let summary = format!("does not tell {what}: {reason}");
+    Condition::new(Kind::Other, Severity::Note, summary)
+}
+
 impl Condition {
     fn new(kind: Kind, severity: Severity, summary: impl Into<String>) -> Self {
         Self {
