@@ -32,6 +32,8 @@ pub(super) struct Leases<'a> {
     request: LeaseRequest,
     events: &'a dyn RolloutEvents,
     held: Mutex<BTreeMap<HostName, Held>>,
+    /// Held by who takes a lease again: steps side by side would take it from each other.
+    retaking: tokio::sync::Mutex<()>,
     running: Vec<(HostName, v1::TargetStatus)>,
 }
 
@@ -39,6 +41,8 @@ pub(super) struct Leases<'a> {
 struct Held {
     epoch: u64,
     until: Instant,
+    /// How often it was asked for again without an answer: each may have raised the epoch.
+    unanswered: u64,
     lost: Option<Loss>,
 }
 
@@ -75,6 +79,7 @@ impl<'a> Leases<'a> {
                 request: request.clone(),
                 events,
                 held: Mutex::default(),
+                retaking: tokio::sync::Mutex::default(),
                 running: Vec::new(),
             };
             let refused = match leases.take_all(hosts).await {
@@ -132,6 +137,7 @@ impl<'a> Leases<'a> {
             epoch: grant.epoch,
             // Counted from before the question: never longer than the agent means.
             until: asked + grant.time_to_live,
+            unanswered: 0,
             lost: None,
         };
         self.held().insert(host.clone(), held);
@@ -210,6 +216,46 @@ impl<'a> Leases<'a> {
 
     /// The epoch to act under on `host`, once no lease of the rollout is lost.
     pub(super) async fn epoch(&self, host: &HostName) -> Result<u64, LeaseTrouble> {
+        if let Ok(epoch) = self.in_force(host)? {
+            return Ok(epoch);
+        }
+        let _turn = self.retaking.lock().await;
+        let held = match self.in_force(host)? {
+            Ok(epoch) => return Ok(epoch),
+            Err(held) => held,
+        };
+        let asked = Instant::now();
+        let question = self.agents.acquire_lease(host, &self.request);
+        match bounded(host, "take the lease again", question).await {
+            Ok(grant) => {
+                self.note(host, &grant, asked);
+                let ours = held.epoch + 1..=held.epoch + 1 + held.unanswered;
+                if !ours.contains(&grant.epoch) {
+                    self.lose(host, None);
+                }
+                self.none_is_lost()?;
+                Ok(grant.epoch)
+            }
+            Err(AgentError::Held { holder, .. }) => {
+                self.lose(host, Some(holder.clone()));
+                Err(LeaseTrouble::Lost {
+                    host: host.clone(),
+                    holder: Some(holder),
+                })
+            }
+            Err(error) => {
+                if matches!(error, AgentError::Unknown { .. })
+                    && let Some(held) = self.held().get_mut(host)
+                {
+                    held.unanswered += 1;
+                }
+                Err(LeaseTrouble::Unsure(Box::new(error)))
+            }
+        }
+    }
+
+    /// The epoch of a lease that is in force, or the lease that ran out.
+    fn in_force(&self, host: &HostName) -> Result<Result<u64, Held>, LeaseTrouble> {
         self.none_is_lost()?;
         let Some(held) = self.held().get(host).cloned() else {
             return Err(LeaseTrouble::Lost {
@@ -217,24 +263,8 @@ impl<'a> Leases<'a> {
                 holder: None,
             });
         };
-        if Instant::now() < held.until {
-            return Ok(held.epoch);
-        }
-        let asked = Instant::now();
-        let question = self.agents.acquire_lease(host, &self.request);
-        match bounded(host, "take the lease again", question).await {
-            Ok(grant) => {
-                self.note(host, &grant, asked);
-                if grant.epoch != held.epoch + 1 {
-                    self.lose(host, None);
-                }
-            }
-            Err(AgentError::Held { holder, .. }) => self.lose(host, Some(holder)),
-            Err(error) => return Err(LeaseTrouble::Unsure(Box::new(error))),
-        }
-        self.none_is_lost()?;
-        let epoch = self.held().get(host).map(|held| held.epoch);
-        Ok(epoch.unwrap_or(held.epoch))
+        let in_force = Instant::now() < held.until;
+        Ok(if in_force { Ok(held.epoch) } else { Err(held) })
     }
 
     fn none_is_lost(&self) -> Result<(), LeaseTrouble> {

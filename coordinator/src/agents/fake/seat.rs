@@ -73,7 +73,9 @@ impl Seat {
                 message: "the agent is stopping".to_owned(),
             }),
             // Only mutations have effects that a lost reply could hide.
-            Some(Fault::LostReply) if call != Call::Apply => Err(unknown(&host, &tried)),
+            Some(Fault::LostReply) if !matches!(call, Call::Apply | Call::AcquireLease) => {
+                Err(unknown(&host, &tried))
+            }
             Some(Fault::Hang) if call != Call::Apply => std::future::pending().await,
             other => Ok(other),
         }
@@ -357,7 +359,7 @@ impl Agents for Seat {
         request: &LeaseRequest,
     ) -> Result<LeaseGrant, AgentError> {
         let tried = "take the lease";
-        self.call(host, Call::AcquireLease, tried).await?;
+        let fault = self.call(host, Call::AcquireLease, tried).await?;
         let mut world = self.agents.world();
         let since_milliseconds = world.now_milliseconds();
         let model = world.at(host, tried)?;
@@ -378,6 +380,9 @@ impl Agents for Seat {
             since_milliseconds,
             until: Instant::now() + LEASE_TIME_TO_LIVE,
         });
+        if fault == Some(Fault::LostReply) {
+            return Err(unknown(host, tried));
+        }
         let targets = model.targets.iter();
         Ok(LeaseGrant {
             epoch: model.last_epoch,

@@ -1,6 +1,9 @@
 use super::*;
 use crate::agents::fake::{Call, Fault, LEASE_TIME_TO_LIVE};
+use crate::agents::{Agents, LeaseRequest};
 use crate::rollout::Refusal;
+use crate::rollout::event::Silence;
+use crate::rollout::leases::{LeaseTrouble, Leases};
 
 /// Runs a rollout, and something beside it after some seconds.
 async fn meanwhile(
@@ -182,4 +185,54 @@ async fn an_unreachable_host_refuses_before_anything_is_done() {
     assert_eq!(result.exit().code(), 8, "{result:?}");
     assert!(agents.world().host("idp").current_lease().is_none());
     assert_eq!(agents.calls("idp", Call::Apply), 0);
+}
+
+/// The leases of a rollout on `omni`, which have run out.
+async fn run_out<'a>(agents: &'a FakeAgents, seat: &'a dyn Agents) -> Leases<'a> {
+    let (desired, _) = fresh();
+    let request = LeaseRequest {
+        deployment: desired.deployment,
+        holder: "ada@desk".to_owned(),
+        rollout: "one".to_owned(),
+    };
+    let omni = "omni".parse().unwrap();
+    let hosts = [&omni].into();
+    let taken = Leases::take(seat, request, &hosts, Duration::ZERO, &Silence).await;
+    let leases = taken.unwrap();
+    assert_eq!(agents.world().host("omni").last_epoch, 1);
+    tokio::time::sleep(LEASE_TIME_TO_LIVE).await;
+    leases
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_side_by_side_do_not_take_a_lease_from_each_other() {
+    let (_, agents) = fresh();
+    let seat = agents.seat();
+    let leases = run_out(&agents, &seat).await;
+    let omni = "omni".parse().unwrap();
+    let (one, other) = tokio::join!(leases.epoch(&omni), leases.epoch(&omni));
+    assert_eq!((one.unwrap(), other.unwrap()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_whose_grant_got_lost_is_ours_all_the_same() {
+    let (_, agents) = fresh();
+    let seat = agents.seat();
+    let leases = run_out(&agents, &seat).await;
+    let omni = "omni".parse().unwrap();
+    agents.script("omni", Call::AcquireLease, Fault::LostReply, 2);
+    for _ in 0..2 {
+        let unsure = leases.epoch(&omni).await;
+        assert!(matches!(unsure, Err(LeaseTrouble::Unsure(_))), "{unsure:?}");
+    }
+    assert_eq!(leases.epoch(&omni).await.unwrap(), 4);
+    assert_eq!(leases.epoch(&omni).await.unwrap(), 4);
+    // What was never sent has raised nothing: the next epoch but one is somebody else's.
+    tokio::time::sleep(LEASE_TIME_TO_LIVE).await;
+    agents.script("omni", Call::AcquireLease, Fault::Unreachable, 1);
+    leases.epoch(&omni).await.unwrap_err();
+    agents.world().host("omni").lease_to("eve@desk", "another");
+    agents.world().host("omni").lease = None;
+    let lost = leases.epoch(&omni).await;
+    assert!(matches!(lost, Err(LeaseTrouble::Lost { .. })), "{lost:?}");
 }
