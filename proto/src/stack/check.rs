@@ -48,17 +48,18 @@ pub(super) fn stack(stack: &v1::Stack) -> Result<StackName, InvalidStack> {
         stack.networks.iter().map(|network| network.name.as_str()),
     )?;
     for volume in &stack.volumes {
-        require(
-            !volume.engine_name.is_empty(),
-            || format!("volumes.{}.engine_name", volume.name),
-            "is empty",
-        )?;
+        engine_name(&volume.engine_name, || {
+            format!("volumes.{}.engine_name", volume.name)
+        })?;
     }
     for network in &stack.networks {
+        let at = || format!("networks.{}.engine_name", network.name);
+        engine_name(&network.engine_name, at)?;
+        // A container takes its network by its name, and these are modes of their own.
         require(
-            !network.engine_name.is_empty(),
-            || format!("networks.{}.engine_name", network.name),
-            "is empty",
+            !["bridge", "default", "host", "none"].contains(&network.engine_name.as_str()),
+            at,
+            "is a network of the Engine's own",
         )?;
     }
     for one in &stack.services {
@@ -78,6 +79,11 @@ fn service(stack: &v1::Stack, service: &v1::Service) -> Checked {
         image_digest(&service.image).is_some(),
         || at("image"),
         "is not pinned: it must end in `@sha256:` and 64 hex digits",
+    )?;
+    require(
+        image_name(&service.image),
+        || at("image"),
+        "is no reference of an image",
     )?;
     network(stack, service)?;
     for dependency in &service.depends_on {
@@ -229,6 +235,12 @@ fn files_and_mounts(stack: &v1::Stack, service: &v1::Service) -> Checked {
                     || at("mounts"),
                     "names a volume that the stack does not have",
                 )?;
+                // The Engine is told `NAME:TARGET:rw`.
+                require(
+                    !mount.target.contains(':'),
+                    || at("mounts"),
+                    "has a volume's target with a `:` in it",
+                )?;
             }
             Some(v1::mount::Source::Temporary(_)) => {}
         }
@@ -238,6 +250,28 @@ fn files_and_mounts(stack: &v1::Stack, service: &v1::Service) -> Checked {
         absolute(&at("devices"), &device.target)?;
     }
     Ok(())
+}
+
+/// A name that is one to the Engine, whatever it stands in: a source of a bind, a mode, an address.
+///
+/// Source: moby/moby, daemon/names/names.go (`RestrictedNameChars`).
+fn engine_name(name: &str, path: impl Fn() -> String) -> Checked {
+    let character = |one: char| one.is_ascii_alphanumeric() || "_.-".contains(one);
+    let valid = name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.chars().all(character)
+        && name.len() <= 255;
+    require(
+        valid,
+        path,
+        "is not a letter or digit, followed by letters, digits, `_`, `.` and `-`, 255 at most",
+    )
+}
+
+/// The parts of an image's name, with nothing in them that leads elsewhere in an address.
+fn image_name(reference: &str) -> bool {
+    let character = |one: char| one.is_ascii_alphanumeric() || "._-/:@".contains(one);
+    let part = |part: &str| !matches!(part, "" | "." | "..");
+    reference.chars().all(character) && reference.split('/').all(part)
 }
 
 fn text(path: &str, text: Option<&v1::Text>) -> Checked {
@@ -306,7 +340,7 @@ fn require(holds: bool, path: impl FnOnce() -> String, reason: &str) -> Checked 
 #[cfg(test)]
 mod tests {
     use super::super::CheckedStack;
-    use super::super::examples::{after, literal, omni, service};
+    use super::super::examples::{after, image, literal, omni, service};
     use super::*;
 
     /// The message for the example stack after a change to its first service.
@@ -399,5 +433,72 @@ mod tests {
             ..v1::Stack::default()
         };
         assert_eq!(CheckedStack::try_from(unnamed).unwrap_err().path, "name");
+    }
+
+    fn refused_stack(change: impl FnOnce(&mut v1::Stack)) -> String {
+        let mut stack = omni();
+        change(&mut stack);
+        CheckedStack::try_from(stack).unwrap_err().to_string()
+    }
+
+    fn volume(engine_name: &str) -> v1::Volume {
+        v1::Volume {
+            name: "b".to_owned(),
+            engine_name: engine_name.to_owned(),
+            external: true,
+            ..v1::Volume::default()
+        }
+    }
+
+    fn network(engine_name: &str) -> v1::Network {
+        v1::Network {
+            name: "n".to_owned(),
+            engine_name: engine_name.to_owned(),
+            external: true,
+            ..v1::Network::default()
+        }
+    }
+
+    #[test]
+    fn a_volume_is_a_name_and_no_place_on_the_host() {
+        for name in [
+            "", "/etc", "/../etc", "../etc", "etc:rw", ".etc", "a/b", "é",
+        ] {
+            let said = refused_stack(|stack| stack.volumes.push(volume(name)));
+            assert!(said.contains("`volumes.b.engine_name`"), "{name}: {said}");
+        }
+        let mut stack = omni();
+        stack.volumes.push(volume("omni_state-1.old"));
+        CheckedStack::try_from(stack).unwrap();
+    }
+
+    #[test]
+    fn a_network_is_neither_a_mode_nor_another_containers() {
+        for name in ["host", "none", "bridge", "default", "container:omni", "a b"] {
+            let said = refused_stack(|stack| stack.networks.push(network(name)));
+            assert!(said.contains("`networks.n.engine_name`"), "{name}: {said}");
+        }
+    }
+
+    #[test]
+    fn the_target_of_a_volume_says_nothing_of_its_options() {
+        let said = refused_stack(|stack| {
+            stack.volumes.push(volume("data"));
+            stack.services[0].mounts.push(v1::Mount {
+                target: "/data:shared".to_owned(),
+                source: Some(v1::mount::Source::Volume("b".to_owned())),
+                ..v1::Mount::default()
+            });
+        });
+        assert!(said.contains("`:`"), "{said}");
+    }
+
+    #[test]
+    fn an_image_leads_nowhere_else() {
+        for name in ["registry.example/../omni", "omni?x", "a//b", "%2e%2e/omni"] {
+            let reference = image(name, 'a');
+            let said = refused_stack(|stack| stack.services[0].image = reference);
+            assert!(said.contains("image"), "{name}: {said}");
+        }
     }
 }

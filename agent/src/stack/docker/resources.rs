@@ -76,7 +76,8 @@ impl Resources for DockerEngine {
                 client.inspect_volume(name).await
             })
             .await;
-        Ok(if_there(inspected)?.is_some())
+        // What leads elsewhere in the address is not the volume of this name.
+        Ok(if_there(inspected)?.is_some_and(|volume| volume.name == *name))
     }
 
     async fn project_volumes(&self, project: &str) -> Result<Vec<String>, EngineError> {
