@@ -36,29 +36,59 @@ impl FileError {
 ///
 /// A reader sees the old file or the new one. When this returns, the new one survives a power cut.
 pub fn write_atomically(path: &Path, contents: &[u8], mode: u32) -> Result<(), FileError> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = directory.join(format!(".{name}.new"));
-    remove_if_present(&temporary)?;
-    let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&temporary)?;
-        file.set_permissions(Permissions::from_mode(mode))?;
-        file.write_all(contents)?;
-        file.sync_all()
-    };
-    write().map_err(FileError::new("write", &temporary))?;
-    fs::rename(&temporary, path).map_err(FileError::new("replace", path))?;
-    sync_directory(directory)
+    Replacement::write(path, contents, mode)?.put_in_place()?;
+    Ok(())
+}
+
+/// A file that is whole and on the disk beside the one that it is to replace.
+#[derive(Debug)]
+pub struct Replacement {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: File,
+}
+
+impl Replacement {
+    /// Writes it. Until it is put in place, nothing has changed.
+    pub fn write(path: &Path, contents: &[u8], mode: u32) -> Result<Self, FileError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = directory_of(path).join(format!(".{name}.new"));
+        remove_if_present(&temporary)?;
+        let write = || -> io::Result<File> {
+            let mut file = OpenOptions::new()
+                .append(true)
+                .create_new(true)
+                .mode(mode)
+                .open(&temporary)?;
+            file.set_permissions(Permissions::from_mode(mode))?;
+            file.write_all(contents)?;
+            file.sync_all()?;
+            Ok(file)
+        };
+        let file = write().map_err(FileError::new("write", &temporary))?;
+        Ok(Self {
+            path: path.to_owned(),
+            temporary,
+            file,
+        })
+    }
+
+    /// Puts it in place, and gives it open for more. When this fails, either file may be in place.
+    pub fn put_in_place(self) -> Result<File, FileError> {
+        fs::rename(&self.temporary, &self.path).map_err(FileError::new("replace", &self.path))?;
+        sync_directory(directory_of(&self.path))?;
+        Ok(self.file)
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
 }
 
 /// Removes a file for good. One that is not there is no fault.
 pub fn remove(path: &Path) -> Result<(), FileError> {
     remove_if_present(path)?;
-    sync_directory(path.parent().unwrap_or(Path::new(".")))
+    sync_directory(directory_of(path))
 }
 
 fn remove_if_present(path: &Path) -> Result<(), FileError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use omni_scale_proto::enrollment::{NONCE_LENGTH, TOKEN_ATTEMPTS};
+use omni_scale_proto::enrollment::{EnrollmentSecret, NONCE_LENGTH, TOKEN_ATTEMPTS};
 use omni_scale_proto::role::HostRole;
 use omni_scale_proto::v1;
 use rand::RngCore as _;
@@ -63,13 +63,15 @@ pub struct Enrollment {
     tokens: TokenFile,
     facts: HostFacts,
     /// Attempts are counted one after the other.
-    attempts: Mutex<()>,
+    attempts: Arc<Mutex<()>>,
 }
 
 /// Both sides know each other; the certificate is to come. Dropping it changes nothing.
 pub struct Session {
     identities: Arc<IdentityStore>,
     tokens: TokenFile,
+    attempts: Arc<Mutex<()>>,
+    secret: EnrollmentSecret,
     pending: Pending,
 }
 
@@ -80,7 +82,7 @@ impl Enrollment {
             identities,
             tokens,
             facts,
-            attempts: Mutex::new(()),
+            attempts: Arc::default(),
         }
     }
 
@@ -122,6 +124,8 @@ impl Enrollment {
         let session = Session {
             identities: self.identities.clone(),
             tokens: self.tokens.clone(),
+            attempts: self.attempts.clone(),
+            secret,
             pending,
         };
         Ok((answer, session))
@@ -129,13 +133,16 @@ impl Enrollment {
 }
 
 impl Session {
-    /// Takes the certificate, and uses the token up. Blocks.
+    /// Takes the certificate, and uses the token up, which must still be the one of the proof. Blocks.
     pub fn finish(self, certificate: v1::EnrollCertificate) -> Result<(), EnrollmentError> {
         let offer = Offer::try_from(certificate)?;
         let now = UnixTime::now();
         self.identities.check(&self.pending, &offer, now)?;
         // Before the identity: a crash between the two costs a new token, and opens nothing twice.
-        self.tokens.consume()?;
+        {
+            let _attempt = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+            self.tokens.consume(&self.secret)?;
+        }
         self.identities.enroll(&self.pending, &offer, now)?;
         Ok(())
     }
@@ -144,8 +151,6 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    use omni_scale_proto::enrollment::EnrollmentSecret;
 
     use super::super::token::TokenFor;
     use crate::identity::testing::{Authority, Leaf, secret};
@@ -240,6 +245,44 @@ mod tests {
             rig.refused(&secret()),
             "no enrolment token is open on this host"
         );
+    }
+
+    #[test]
+    fn of_two_who_know_the_secret_the_first_enrols_the_agent() {
+        let rig = Rig::new();
+        rig.open_token(0);
+        let (first, second) = (rig.begin(&secret()), rig.begin(&secret()));
+        let ((first, first_session), (second, second_session)) = (first.unwrap(), second.unwrap());
+        let (owner, thief) = (Authority::new(), Authority::new());
+        first_session
+            .finish(Rig::certificate(&owner, &first))
+            .unwrap();
+        let refused = second_session.finish(Rig::certificate(&thief, &second));
+        assert_eq!(
+            refused.unwrap_err().to_string(),
+            "no enrolment token is open on this host"
+        );
+        let enrolled = rig.identities.current();
+        assert_eq!(enrolled.authority(), Some(&*owner.certificate));
+    }
+
+    #[test]
+    fn who_began_with_a_token_that_root_has_voided_does_not_enrol_and_uses_nothing_up() {
+        let rig = Rig::new();
+        rig.open_token(0);
+        let (answer, session) = rig.begin(&secret()).unwrap();
+        let tokens = TokenFile::in_directory(rig.directory.path());
+        let now = clock::now_milliseconds();
+        tokens
+            .open(&wrong(), TokenFor::Operator, now, None)
+            .unwrap();
+        let refused = session.finish(Rig::certificate(&Authority::new(), &answer));
+        assert_eq!(
+            refused.unwrap_err().to_string(),
+            "another enrolment token was opened on this host meanwhile"
+        );
+        assert!(rig.enrollment.is_open());
+        assert!(rig.identities.current().enrolled.is_none());
     }
 
     #[test]

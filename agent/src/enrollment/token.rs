@@ -1,6 +1,6 @@
 //! The open token on the disk: one small file that root's command writes and the agent uses up.
 
-use std::os::unix::fs::chown;
+use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
@@ -28,6 +28,9 @@ pub enum TokenError {
     /// It was tried too often.
     #[error("the enrolment token was tried {TOKEN_ATTEMPTS} times and is void")]
     Exhausted,
+    /// It is another one than the one that was proven.
+    #[error("another enrolment token was opened on this host meanwhile")]
+    Replaced,
     /// The file is none of ours.
     #[error("the enrolment token in `{}` is damaged", path.display())]
     Damaged {
@@ -105,7 +108,8 @@ impl TokenFile {
             attempts_left: TOKEN_ATTEMPTS,
         })?;
         if let Some((user, group)) = owner {
-            chown(&self.path, Some(user), Some(group))
+            // The directory is the agent's: what it puts in the file's place must not become its own.
+            lchown(&self.path, Some(user), Some(group))
                 .map_err(FileError::new("change the owner of", &self.path))?;
         }
         Ok(())
@@ -124,16 +128,25 @@ impl TokenFile {
         token.secret().ok_or_else(|| self.damaged())
     }
 
-    /// Voids the token. Blocks.
-    pub fn consume(&self) -> Result<(), TokenError> {
+    /// Voids the token that has this secret, and no other. Blocks.
+    pub fn consume(&self, secret: &EnrollmentSecret) -> Result<(), TokenError> {
+        // It may have expired since, or have no attempt left: this one was counted.
+        let open = self.read_any()?.secret().ok_or_else(|| self.damaged())?;
+        if open.as_bytes() != secret.as_bytes() {
+            return Err(TokenError::Replaced);
+        }
         files::remove(&self.path)?;
         Ok(())
     }
 
-    fn read(&self, now_milliseconds: i64) -> Result<OpenToken, TokenError> {
+    fn read_any(&self) -> Result<OpenToken, TokenError> {
         let contents = files::read(&self.path, 4096)?.map(Zeroizing::new);
         let contents = contents.ok_or(TokenError::None)?;
-        let token = OpenToken::parse(&contents).ok_or_else(|| self.damaged())?;
+        OpenToken::parse(&contents).ok_or_else(|| self.damaged())
+    }
+
+    fn read(&self, now_milliseconds: i64) -> Result<OpenToken, TokenError> {
+        let token = self.read_any()?;
         if token.not_after_milliseconds <= now_milliseconds {
             return Err(TokenError::Expired);
         }

@@ -47,6 +47,11 @@ impl Identity {
     pub fn leaf(&self) -> &CertificateDer<'static> {
         &self.chain[0]
     }
+
+    /// The authority that operators' certificates must come from, DER. `None`: not enrolled.
+    pub fn authority(&self) -> Option<&[u8]> {
+        self.enrolled.as_ref().map(|enrolled| &*enrolled.authority)
+    }
 }
 
 impl std::fmt::Debug for Identity {

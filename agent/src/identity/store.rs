@@ -228,7 +228,8 @@ impl IdentityStore {
         Ok(())
     }
 
-    /// Becomes what an enrolment says: any deployment, any name. Blocks.
+    /// Becomes what an enrolment says: any deployment, any name. Who was revoked by the same authority stays so.
+    /// Blocks.
     pub fn enroll(
         &self,
         pending: &Pending,
@@ -236,7 +237,13 @@ impl IdentityStore {
         now: UnixTime,
     ) -> Result<(), IdentityError> {
         let _change = self.change();
-        self.install(pending, offer, &DenyList::default(), now)
+        let current = self.current();
+        let deny_list = if current.authority() == Some(&*offer.enrolled.authority) {
+            current.deny_list.clone()
+        } else {
+            DenyList::default()
+        };
+        self.install(pending, offer, &deny_list, now)
     }
 
     /// Takes a fresh certificate of the same authority for the same name and deployment. Blocks.

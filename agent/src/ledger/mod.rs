@@ -22,7 +22,7 @@ pub use record::{
 };
 
 use crate::error::{Classified, Kind};
-use crate::files::{self, FileError};
+use crate::files::{self, FileError, Replacement};
 
 /// The file is rewritten when it is larger than this, and twice as large as after the last rewriting. In bytes.
 const COMPACT_ABOVE: u64 = 256 * 1024;
@@ -48,6 +48,15 @@ pub enum LedgerError {
         /// What does not fit.
         what: String,
     },
+    /// A write failed in a way after which nobody can tell what is in the file.
+    #[error(
+        "the ledger `{}` could not be written, and takes nothing more until the agent is started again",
+        path.display()
+    )]
+    Broken {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another agent has the ledger open.
     #[error("another omni-scale-agent uses the ledger `{}`", path.display())]
     InUse {
@@ -59,7 +68,7 @@ pub enum LedgerError {
 impl Classified for LedgerError {
     fn kind(&self) -> Kind {
         match self {
-            Self::File(_) | Self::InUse { .. } => Kind::Fault,
+            Self::File(_) | Self::Broken { .. } | Self::InUse { .. } => Kind::Fault,
             Self::Damaged { .. } => Kind::Damaged,
         }
     }
@@ -82,8 +91,17 @@ struct Writer {
     length: u64,
     next_sequence: u64,
     compacted_length: u64,
+    /// Nobody can tell what is in the file.
+    broken: bool,
     /// Held for as long as the ledger is open.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // By hand: a child that is just being started has the descriptor, too, until it is another program.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Ledger {
@@ -139,7 +157,8 @@ impl Ledger {
                 length,
                 next_sequence,
                 compacted_length: 0,
-                _lock: lock,
+                broken: false,
+                lock,
             })),
             damage,
         })
@@ -202,6 +221,11 @@ impl Ledger {
 
 impl Writer {
     fn append(&mut self, record: &Record) -> Result<(), LedgerError> {
+        if self.broken {
+            return Err(LedgerError::Broken {
+                path: self.path.clone(),
+            });
+        }
         let payload = serde_json::to_vec(record).expect("a record of plain fields is JSON");
         let line = frame::encode(self.next_sequence, &payload);
         let written = self
@@ -210,9 +234,7 @@ impl Writer {
             .and_then(|()| self.file.sync_data());
         if let Err(error) = written {
             // The next record must not come after half of this one.
-            self.file
-                .set_len(self.length)
-                .map_err(FileError::new("truncate", &self.path))?;
+            self.broken = self.file.set_len(self.length).is_err();
             return Err(FileError::new("write", &self.path)(error).into());
         }
         self.length += u64::try_from(line.len()).unwrap_or(u64::MAX);
@@ -241,11 +263,11 @@ impl Writer {
             contents.extend(frame::encode(next_sequence, &payload));
             next_sequence += 1;
         }
-        files::write_atomically(&self.path, &contents, 0o600)?;
-        self.file = OpenOptions::new()
-            .append(true)
-            .open(&self.path)
-            .map_err(FileError::new("open", &self.path))?;
+        let replacement = Replacement::write(&self.path, &contents, 0o600)?;
+        // From here on either file may be the one that the next start finds.
+        self.broken = true;
+        self.file = replacement.put_in_place()?;
+        self.broken = false;
         self.length = u64::try_from(contents.len()).unwrap_or(u64::MAX);
         self.compacted_length = self.length;
         self.next_sequence = next_sequence;

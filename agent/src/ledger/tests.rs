@@ -123,3 +123,35 @@ async fn a_refused_decision_writes_nothing() {
     assert!(refused.is_err());
     assert_eq!(std::fs::read(&path).unwrap(), frame::HEADER);
 }
+
+#[tokio::test]
+async fn a_ledger_that_was_closed_can_be_opened_although_a_child_is_being_started() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger");
+    let ledger = Ledger::open(&path).unwrap();
+    // What a child has between its fork and its exec.
+    let inherited = ledger.writer.lock().await.lock.try_clone().unwrap();
+    drop(ledger);
+    Ledger::open(&path).unwrap();
+    drop(inherited);
+}
+
+#[tokio::test]
+async fn a_ledger_whose_end_is_not_known_takes_nothing_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger");
+    let ledger = Ledger::open(&path).unwrap();
+    ledger.append(granted(1)).await.unwrap();
+    // A disk that takes neither a write nor a truncation.
+    ledger.writer.lock().await.file = File::open(&path).unwrap();
+    let failed = ledger.append(granted(2)).await.unwrap_err();
+    assert!(matches!(failed, LedgerError::File(_)), "{failed}");
+    ledger.writer.lock().await.file = OpenOptions::new().append(true).open(&path).unwrap();
+    let refused = ledger.append(granted(2)).await.unwrap_err();
+    assert!(matches!(refused, LedgerError::Broken { .. }), "{refused}");
+    assert_eq!(ledger.read(Book::last_epoch), 1);
+    drop(ledger);
+    let again = Ledger::open(&path).unwrap();
+    again.append(granted(2)).await.unwrap();
+    assert_eq!(again.read(Book::last_epoch), 2);
+}

@@ -222,6 +222,7 @@ mod tests {
             },
             serial: "0a".to_owned(),
             not_after_milliseconds: 1000,
+            authority: None,
             peer: None,
         })
     }

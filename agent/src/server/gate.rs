@@ -75,8 +75,17 @@ impl Gate {
         path: &str,
         caller: Option<&Caller>,
     ) -> Result<TailnetCaller, Status> {
-        let deny_list = &self.identities.current().deny_list;
-        authorise(path, caller, deny_list, clock::now_milliseconds())?;
+        let identity = self.identities.current();
+        authorise(path, caller, &identity.deny_list, clock::now_milliseconds())?;
+        // A connection outlives an enrolment, and the right to it must not.
+        if let Some(Caller::Operator(operator)) = caller
+            && operator.authority.as_deref() != identity.authority()
+        {
+            return Err(Status::unauthenticated(format!(
+                "this agent was enrolled anew, and the certificate of `{}` is of another deployment by now",
+                operator.identity.name
+            )));
+        }
         let fresh = match requirement(path) {
             Some(Requirement::Role(Role::Viewer)) => FRESH_FOR_READS,
             _ => FRESH_FOR_CHANGES,

@@ -1,6 +1,7 @@
 //! Who a connection's certificate speaks for.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use omni_scale_proto::role::OperatorIdentity;
 use x509_parser::extensions::GeneralName;
@@ -36,6 +37,8 @@ pub struct OperatorCaller {
     pub serial: String,
     /// End of the certificate, milliseconds since the Unix epoch.
     pub not_after_milliseconds: i64,
+    /// The authority that the certificate was verified by, DER.
+    pub authority: Option<Arc<[u8]>>,
     /// Where the connection comes from.
     pub peer: Option<SocketAddr>,
 }
@@ -49,8 +52,12 @@ impl Caller {
         }
     }
 
-    /// Reads a client certificate whose chain, validity and use TLS has verified already.
-    pub fn from_certificate(der: &[u8], peer: Option<SocketAddr>) -> Self {
+    /// Reads a client certificate whose chain, validity and use TLS has verified already, by this authority.
+    pub fn from_certificate(
+        der: &[u8],
+        authority: Option<Arc<[u8]>>,
+        peer: Option<SocketAddr>,
+    ) -> Self {
         let unidentified = |reason: &str| Self::Unidentified {
             reason: reason.to_owned(),
             peer,
@@ -79,6 +86,7 @@ impl Caller {
                     .not_after
                     .timestamp()
                     .saturating_mul(1000),
+                authority,
                 peer,
             }),
             Err(error) => unidentified(&error.to_string()),
@@ -111,8 +119,11 @@ mod tests {
 
     #[test]
     fn an_operator_is_read_from_the_certificate() {
-        let caller =
-            Caller::from_certificate(&certificate(&["urn:omni-scale:operator:viewer:ada"]), None);
+        let caller = Caller::from_certificate(
+            &certificate(&["urn:omni-scale:operator:viewer:ada"]),
+            None,
+            None,
+        );
         let Caller::Operator(operator) = caller else {
             panic!("{caller:?}")
         };
@@ -130,11 +141,11 @@ mod tests {
                 "urn:omni-scale:operator:admin:a",
             ],
         ] {
-            let caller = Caller::from_certificate(&certificate(names), None);
+            let caller = Caller::from_certificate(&certificate(names), None, None);
             assert!(matches!(caller, Caller::Unidentified { .. }), "{caller:?}");
         }
         assert!(matches!(
-            Caller::from_certificate(b"x", None),
+            Caller::from_certificate(b"x", None, None),
             Caller::Unidentified { .. }
         ));
     }
@@ -145,7 +156,7 @@ mod tests {
         let damaged =
             |dice: &mut omni_scale_noise::Dice| omni_scale_noise::damaged_bytes(dice, &good);
         omni_scale_noise::hold_against("certificates of callers", damaged, |der| {
-            match Caller::from_certificate(der, None) {
+            match Caller::from_certificate(der, None, None) {
                 Caller::Operator(caller) => assert!(!caller.identity.name.as_str().is_empty()),
                 Caller::Unidentified { reason, .. } => assert!(!reason.is_empty()),
                 Caller::Enrolling { .. } => panic!("it showed a certificate"),

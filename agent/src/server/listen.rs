@@ -159,7 +159,7 @@ where
         Ok(Ok(stream)) => {
             let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let caller = match certificates.first() {
-                Some(leaf) => Caller::from_certificate(leaf, Some(peer)),
+                Some(leaf) => Caller::from_certificate(leaf, presented.authority, Some(peer)),
                 None => Caller::Enrolling {
                     peer: Some(peer),
                     shown_certificate: presented.certificate.to_vec(),

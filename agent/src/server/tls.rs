@@ -38,6 +38,8 @@ pub struct Presented {
     pub config: Arc<ServerConfig>,
     /// The leaf, DER.
     pub certificate: CertificateDer<'static>,
+    /// Whose client certificates are taken, DER.
+    pub authority: Option<Arc<[u8]>>,
     /// Whether a caller may come without a certificate, to enrol this agent.
     pub enrolling: bool,
 }
@@ -141,6 +143,7 @@ fn present(identity: &Identity, open: bool) -> Result<Presented, TlsError> {
     Ok(Presented {
         config: Arc::new(config),
         certificate: identity.leaf().clone(),
+        authority: identity.authority().map(Arc::from),
         enrolling: open || identity.enrolled.is_none(),
     })
 }
@@ -255,7 +258,7 @@ mod tests {
             )
             .unwrap();
         assert!(credentials.current().enrolling);
-        tokens.consume().unwrap();
+        tokens.consume(&secret()).unwrap();
         assert!(!credentials.current().enrolling);
     }
 }

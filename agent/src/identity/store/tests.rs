@@ -175,3 +175,22 @@ fn a_damaged_identity_is_named_and_leaves_the_old_one_in_force() {
     assert!(error.contains("agent.pem` is damaged"), "{error}");
     assert!(!store.current().chain.is_empty());
 }
+
+#[test]
+fn who_was_revoked_stays_so_over_an_enrolment_by_the_same_authority_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(directory.path());
+    let authority = Authority::new();
+    let enroll = |authority: &Authority| {
+        let pending = store.prepare().unwrap();
+        let offer = authority.offer(&pending, &Leaf::default());
+        store.enroll(&pending, &offer, now()).unwrap();
+    };
+    enroll(&authority);
+    let list = DenyList::checked(3, &["ab".to_owned()]).unwrap();
+    store.put_deny_list(&list).unwrap();
+    enroll(&authority);
+    assert_eq!(store.current().deny_list, list);
+    enroll(&Authority::new());
+    assert_eq!(store.current().deny_list, DenyList::default());
+}

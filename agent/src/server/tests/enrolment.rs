@@ -132,14 +132,14 @@ async fn the_sixth_secret_does_not_enrol_even_if_it_is_right() {
 async fn an_enrolled_agent_is_moved_by_roots_new_token_and_serves_its_operators_meanwhile() {
     let rig = Rig::enrolled().await;
     open_token(&rig);
-    assert!(
-        rig.operator("viewer")
-            .describe(v1::DescribeRequest {})
-            .await
-            .is_ok()
-    );
+    let mut connected = rig.operator("admin");
+    assert!(connected.describe(v1::DescribeRequest {}).await.is_ok());
     let other = Authority::new();
     enroll(&rig, &secret(), &other).await.unwrap();
+    let refused = connected.describe(v1::DescribeRequest {}).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    assert!(refused.message().contains("enrolled anew"), "{refused}");
     assert_eq!(
         rig.identities
             .current()

@@ -35,6 +35,7 @@ fn operator(name: &str, role: Role, from: [u8; 4]) -> Caller {
         },
         serial: "0a".to_owned(),
         not_after_milliseconds: i64::MAX,
+        authority: None,
         peer: Some(SocketAddr::from((from, 40_000))),
     })
 }
