@@ -42,7 +42,8 @@ pub trait HealthSource: Send + Sync {
 
 /// The health service over all sources of this host.
 pub struct HealthService {
-    agent: Health,
+    /// The agent's own. It does not change while the agent runs, and a watch of it stays open.
+    agent: watch::Sender<Health>,
     sources: Vec<Arc<dyn HealthSource>>,
 }
 
@@ -52,13 +53,13 @@ impl HealthService {
         agent: Health,
         sources: Vec<Arc<dyn HealthSource>>,
     ) -> HealthServer<impl HealthApi> {
+        let agent = watch::Sender::new(agent);
         HealthServer::new(Self { agent, sources })
     }
 
     fn find(&self, name: &str) -> Option<watch::Receiver<Health>> {
         if name.is_empty() {
-            // It does not change while the agent runs.
-            return Some(watch::channel(self.agent).1);
+            return Some(self.agent.subscribe());
         }
         self.sources.iter().find_map(|source| source.watch(name))
     }
@@ -141,7 +142,7 @@ mod tests {
         let one = Arc::new(One("tsidp", watch::channel(Health::Unknown).0));
         (
             HealthService {
-                agent: Health::Serving,
+                agent: watch::Sender::new(Health::Serving),
                 sources: vec![one.clone()],
             },
             one,
@@ -182,8 +183,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_agent_that_takes_no_change_is_not_serving() {
-        let (mut service, _source) = service();
-        service.agent = Health::NotServing;
+        let (service, _source) = service();
+        service.agent.send_replace(Health::NotServing);
         let answer = check(&service, "").await.unwrap();
         assert_eq!(answer, ServingStatus::NotServing);
     }
@@ -217,6 +218,17 @@ mod tests {
             stream.next().await.unwrap().unwrap().status(),
             ServingStatus::Unknown
         );
+    }
+
+    #[tokio::test]
+    async fn a_watch_of_the_agent_stays_open() {
+        let (service, _source) = service();
+        let mut stream = service.watch(asked("")).await.unwrap().into_inner();
+        assert_eq!(
+            stream.next().await.unwrap().unwrap().status(),
+            ServingStatus::Serving
+        );
+        assert!(futures_util::poll!(stream.next()).is_pending());
     }
 
     #[tokio::test]

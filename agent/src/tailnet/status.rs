@@ -139,10 +139,12 @@ pub(super) fn state(word: &str) -> TailnetState {
     }
 }
 
-/// A time as Go writes it.
+/// A time as Go writes it. Its zero, in the year 1, is no time: so older versions of tailscaled write that a key does not
+/// expire.
 pub(super) fn milliseconds(text: &str) -> Option<i64> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
+    let milliseconds = i64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()?;
+    (milliseconds > 0).then_some(milliseconds)
 }
 
 #[cfg(test)]
@@ -150,6 +152,13 @@ mod tests {
     use super::*;
     use omni_scale_noise::{Dice, damaged_bytes, damaged_json, hold_against};
     use proptest::prelude::*;
+
+    #[test]
+    fn a_key_without_an_end_has_none() {
+        assert_eq!(milliseconds("0001-01-01T00:00:00Z"), None);
+        assert_eq!(milliseconds("1970-01-01T00:00:01Z"), Some(1000));
+        assert_eq!(milliseconds("never"), None);
+    }
 
     #[test]
     fn a_running_node_is_read() {

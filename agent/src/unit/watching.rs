@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use super::state::InvocationId;
 use super::tsidp::TsidpUnit;
 use super::units::{Sighting, TSIDP_UNIT};
+use super::verification::unknown;
 use crate::service::health::{Health, HealthSource};
 
 /// How often the product is asked while somebody watches.
@@ -22,6 +23,8 @@ const ASK_EVERY: Duration = Duration::from_secs(15);
 const FRESH_FOR: Duration = Duration::from_secs(5);
 /// Bound on one question: whoever asks for the health must have an answer within 5 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+/// An answer that is older says nothing any more: the next one should have come.
+const WORTH_FOR: Duration = Duration::from_secs(20);
 
 /// The name of this unit's health.
 const HEALTH_NAME: &str = "tsidp";
@@ -74,8 +77,13 @@ impl UnitWatch {
             let answered = self.tsidp.verifications.changes();
             let sighting = sightings.borrow_and_update().clone();
             records.mark_unchanged();
-            self.publish(self.tsidp.describe(&sighting).await);
             let run = running(&sighting);
+            let mut observation = self.tsidp.describe(&sighting).await;
+            if run.is_some() && !self.tsidp.verifications.is_fresh(run, WORTH_FOR) {
+                // Nobody watched for a while, or it has just been started.
+                observation.verification = Some(unknown("it is being asked"));
+            }
+            self.publish(observation);
             if run.is_some() && run != last_run {
                 next_question = Instant::now();
             }
@@ -184,7 +192,7 @@ impl HealthSource for UnitWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::unit::apply::tests::Rig;
+    use crate::unit::apply::tests::{ISSUER, Rig};
     use crate::unit::units::Job;
 
     async fn becomes(receiver: &mut watch::Receiver<Health>, wanted: Health) {
@@ -215,6 +223,20 @@ mod tests {
         let stopped = rig.tsidp.observe().await.verification.unwrap();
         assert!(stopped.summary.contains("inactive"), "{}", stopped.summary);
         assert!(source.watch("omni").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_product_said_before_anybody_watched_is_no_evidence() {
+        let (rig, _) = Rig::applied().await;
+        let source = UnitWatch::new(rig.tsidp.clone());
+        for (answer, wanted) in [(None, Health::NotServing), (Some(ISSUER), Health::Serving)] {
+            rig.issuer.answer_as(answer);
+            tokio::time::sleep(WORTH_FOR).await;
+            // As a check does: the first evidence counts, and then nobody watches any more.
+            let mut health = source.watch("tsidp").unwrap();
+            let first = health.wait_for(|health| *health != Health::Unknown).await;
+            assert_eq!(*first.unwrap(), wanted);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ use crate::unit::fake::{FakeIssuer, FakeUnits, Program};
 use crate::unit::tsidp::{TsidpParts, TsidpUnit};
 use crate::unit::units::{Job, TSIDP_UNIT};
 
-const ISSUER: &str = "https://tsidp.tail.test";
+pub(crate) const ISSUER: &str = "https://tsidp.tail.test";
 const ASKS_FOR_LOGIN: &str =
     "To start this tsnet server, restart with TS_AUTHKEY set, or go to: https://login.test/a/1";
 
