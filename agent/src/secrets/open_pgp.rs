@@ -219,7 +219,7 @@ fn end(created: SystemTime, signature: &Signature) -> Option<SystemTime> {
     (!lifetime.is_zero()).then(|| created + lifetime)
 }
 
-fn contains(text: &[u8], part: &[u8]) -> bool {
+pub(super) fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 

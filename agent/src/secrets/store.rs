@@ -12,6 +12,7 @@ use super::SecretValue;
 use super::digest::DigestKey;
 use super::error::{LARGEST, MOST, SecretError, check_size};
 use super::mask::Mask;
+use super::open_pgp::contains;
 use super::record::{self, Header, SecretRecord};
 use crate::clock;
 use crate::files::{self, FileError};
@@ -259,7 +260,8 @@ impl Secrets {
         let Some((header, value)) = replaced else {
             return Ok(());
         };
-        if !value.expose().starts_with(PRIVATE_KEY_ARMOR) {
+        // Readers of such a key pass over what stands before it.
+        if !contains(value.expose(), PRIVATE_KEY_ARMOR) {
             return Ok(());
         }
         let kept = format!(".replaced-{name}-{}", &header.keyed_digest[..16]);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use omni_scale_proto::id::StackName;
 use omni_scale_proto::v1::{ContainerHealth, ContainerState, DependencyCondition, FailureClass};
-use tokio::time::{Duration, Instant, timeout_at};
+use tokio::time::{Duration, Instant, sleep, timeout_at};
 
 use super::engine::{ContainerDetails, Engine};
 use super::feed::{self, Feed};
@@ -26,6 +26,8 @@ const RESTART_LOOP: u32 = 3;
 /// How long a container that has ended is waited for. An Engine that was killed first ends what
 /// survived it, one container after the other, and then starts all of them.
 const STARTED_AGAIN_WITHIN: Duration = Duration::from_secs(20);
+/// After a look that failed while the Engine's events still come: none may come for long.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Why a wait did not end well.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,11 +77,16 @@ pub(super) async fn wait_for(
     let mut state = String::from("unknown");
     let mut restarts_before = None;
     let mut ended: Option<(Instant, String)> = None;
+    let mut owes_a_look = false;
     let waiting = async {
         let mut feed = feed::follow(engine.clone(), need.stack);
         loop {
             let until = ended.as_ref().map_or(need.deadline, |(until, _)| *until);
-            let Ok(heard) = timeout_at(until, feed.next()).await else {
+            let heard = tokio::select! {
+                heard = timeout_at(until, feed.next()) => heard,
+                () = sleep(LOOK_AGAIN), if owes_a_look => Ok(Some(Feed::Connected)),
+            };
+            let Ok(heard) = heard else {
                 match ended {
                     Some((_, reason)) => return Err(never(service, reason)),
                     None => std::future::pending().await,
@@ -88,10 +95,15 @@ pub(super) async fn wait_for(
             match heard {
                 None => std::future::pending().await,
                 Some(Feed::Event(event)) if event.container != need.container => {}
-                Some(Feed::Lost { reason }) => state = format!("unknown: {reason}"),
+                Some(Feed::Lost { reason }) => {
+                    owes_a_look = false;
+                    state = format!("unknown: {reason}");
+                }
                 Some(Feed::Connected | Feed::Event(_)) => {
-                    let Ok(details) = engine.container(need.container).await else {
-                        // The feed says so too, and comes back when the Engine does.
+                    let details = engine.container(need.container).await;
+                    owes_a_look = details.is_err();
+                    let Ok(details) = details else {
+                        // The feed says so too when the Engine is away, and comes back with it.
                         continue;
                     };
                     let Some(details) = details else {
@@ -270,6 +282,30 @@ mod tests {
             networks: Vec::new(),
             held_ports: Vec::new(),
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_failed_is_made_again_without_an_event() {
+        let host = crate::stack::testing::running_stack().await;
+        let container = host.engine.named("omni-omni-1").unwrap().id;
+        let error = crate::stack::engine::EngineError::TimedOut {
+            attempt: "cannot inspect it".to_owned(),
+            seconds: 60,
+        };
+        host.engine.fail("inspect", error);
+        let engine: Arc<dyn Engine> = Arc::new(host.engine.clone());
+        let need = Need {
+            stack: &"omni".parse().unwrap(),
+            service: "omni",
+            container: &container,
+            condition: DependencyCondition::Started,
+            deadline: Instant::now() + Duration::from_secs(60),
+        };
+        let begun = Instant::now();
+        wait_for(&engine, &need, &Reporter::default())
+            .await
+            .unwrap();
+        assert_eq!(begun.elapsed(), LOOK_AGAIN);
     }
 
     #[test]

@@ -13,9 +13,10 @@ use omni_scale_proto::id::StackName;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
+use super::Stacks;
 use super::engine::ContainerDetails;
 use super::feed::{self, Feed};
-use super::{Stacks, labels};
+use super::labels::{self, Standby};
 use crate::error::chain;
 
 /// What the Engine gives as the exit code of a container that it could not start.
@@ -57,6 +58,10 @@ pub async fn start_left_behind(stacks: Stacks) {
 
 impl Stacks {
     async fn start_those_of(&self, name: &StackName) {
+        // An operation starts what it wants to run, and may be about to replace what does not.
+        let Ok(_turn) = self.turn(name).try_lock_owned() else {
+            return;
+        };
         let containers = match self.engine.project_containers(name.as_str()).await {
             Ok(containers) => containers,
             Err(error) => {
@@ -91,6 +96,7 @@ fn left_behind(containers: &[ContainerDetails]) -> Vec<&ContainerDetails> {
         .iter()
         .filter(|container| {
             container.labels.contains_key(labels::DIGEST)
+                && Standby::of(&container.name).is_none()
                 && !container.is_running()
                 && container.exit_code == COULD_NOT_START
                 && !container.error.is_empty()
@@ -128,9 +134,31 @@ mod tests {
         assert_eq!(with(&|container| container.exit_code = 1), 0);
         assert_eq!(with(&|container| container.error.clear()), 0);
         assert_eq!(with(&|container| container.labels.clear()), 0);
+        let aside = |container: &mut ContainerDetails| {
+            container.name = Standby::Previous.name(&container.name, &"ab".repeat(6));
+        };
+        assert_eq!(with(&aside), 0);
         let gone = |container: &mut ContainerDetails| {
             "container:gone".clone_into(&mut container.network_mode);
         };
         assert_eq!(with(&gone), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_operation_is_at_is_left_to_it() {
+        let host = running_stack().await;
+        host.engine.tamper("omni-omni-1", |container| {
+            container.state = ContainerState::Exited;
+            container.exit_code = COULD_NOT_START;
+            "cannot join network".clone_into(&mut container.error);
+        });
+        let name = "omni".parse().unwrap();
+        let runs = || host.engine.named("omni-omni-1").unwrap().is_running();
+        let turn = host.stacks.turn(&name).lock_owned().await;
+        host.stacks.start_those_of(&name).await;
+        assert!(!runs());
+        drop(turn);
+        host.stacks.start_those_of(&name).await;
+        assert!(runs());
     }
 }

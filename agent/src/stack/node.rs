@@ -121,9 +121,10 @@ impl Stacks {
             let said = self.secrets.mask(said.trim());
             let code = output.exit_code;
             let ended = format!("`tailscale debug watch-ipn` ended with {code}");
-            return Err(match said.is_empty() {
-                true => ended,
-                false => format!("{ended}: {said}"),
+            return Err(if said.is_empty() {
+                ended
+            } else {
+                format!("{ended}: {said}")
             });
         }
         Warning::parse(&output.stdout).map_err(|error| {

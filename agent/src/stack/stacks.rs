@@ -1,6 +1,7 @@
 //! The stacks of this host, and what everything that is done with them needs.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use omni_scale_proto::id::{SecretName, StackName};
 use omni_scale_proto::stack::CheckedStack;
@@ -26,7 +27,12 @@ pub struct Stacks {
     pub(super) policy: Arc<Policy>,
     pub(super) probe: Arc<ProbeImage>,
     records: AppliedStacks,
+    /// Held by whoever changes a stack's containers.
+    turns: Arc<Mutex<BTreeMap<StackName, Turn>>>,
 }
+
+/// The turn to change a stack.
+type Turn = Arc<tokio::sync::Mutex<()>>;
 
 impl Stacks {
     /// Stacks on `engine`, within `policy`, with records and the probe at their place in `paths`.
@@ -43,7 +49,14 @@ impl Stacks {
             policy,
             probe: Arc::new(ProbeImage::new(paths.probe.clone())),
             records: AppliedStacks::open(paths.stacks.clone()),
+            turns: Arc::default(),
         }
+    }
+
+    /// The turn to change the containers of a stack.
+    pub(super) fn turn(&self, name: &StackName) -> Turn {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.entry(name.clone()).or_default().clone()
     }
 
     /// The stack as it is now, and what `images` are. Never fails: what cannot be had is not known.

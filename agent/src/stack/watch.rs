@@ -1,10 +1,13 @@
 //! A stack as it changes: looked at when the Engine tells of something, silent otherwise.
 
+use std::time::Duration;
+
 use futures_util::FutureExt as _;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use omni_scale_proto::id::StackName;
 use omni_scale_proto::v1;
+use tokio::time::sleep;
 
 use super::Stacks;
 use super::feed::{self, Feed};
@@ -18,6 +21,7 @@ impl Stacks {
             feed: feed::follow(self.engine.clone(), &name),
             stacks: self.clone(),
             name,
+            owes_a_look: false,
             last: None,
         };
         stream::unfold(watcher, |mut watcher| async {
@@ -28,24 +32,36 @@ impl Stacks {
     }
 }
 
+/// After a look that failed while the Engine's events still come: none may come for long.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 struct Watcher {
     stacks: Stacks,
     name: StackName,
     feed: BoxStream<'static, Feed>,
+    /// The last look failed.
+    owes_a_look: bool,
     last: Option<v1::StackObservation>,
 }
 
 impl Watcher {
     async fn next(&mut self) -> Option<v1::StackObservation> {
         loop {
-            let mut heard = self.feed.next().await?;
+            let mut heard = tokio::select! {
+                heard = self.feed.next() => Some(heard?),
+                () = sleep(LOOK_AGAIN), if self.owes_a_look => None,
+            };
             // A change is often several events; one look after the last of them is enough.
             while let Some(Some(next)) = self.feed.next().now_or_never() {
-                heard = next;
+                heard = Some(next);
             }
-            let observation = match heard {
-                Feed::Lost { reason } => observe::unknown(&self.name, reason),
-                Feed::Connected | Feed::Event(_) => self.stacks.observe(&self.name, &[]).await,
+            let observation = if let Some(Feed::Lost { reason }) = heard {
+                self.owes_a_look = false;
+                observe::unknown(&self.name, reason)
+            } else {
+                let observation = self.stacks.observe(&self.name, &[]).await;
+                self.owes_a_look = !observation.known;
+                observation
             };
             if self.last.as_ref() != Some(&observation) {
                 self.last = Some(observation.clone());
@@ -58,11 +74,11 @@ impl Watcher {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use omni_scale_proto::v1::{ContainerHealth, ContainerState};
 
     use super::*;
+    use crate::stack::engine::EngineError;
     use crate::stack::testing::{Behaviour, running_stack};
 
     async fn state_of(
@@ -99,6 +115,22 @@ mod tests {
             state_of(&mut watched, "omni-tailscale").await.1,
             ContainerHealth::Unhealthy
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_failed_is_made_again_without_an_event() {
+        let host = running_stack().await;
+        let mut watched = host.stacks.watch("omni".parse().unwrap());
+        assert!(watched.next().await.unwrap().known);
+        let error = EngineError::TimedOut {
+            attempt: "cannot list the containers".to_owned(),
+            seconds: 60,
+        };
+        host.engine.fail("list omni", error);
+        host.engine.end("omni-omni-1", 1);
+        assert!(!watched.next().await.unwrap().known);
+        let ended = state_of(&mut watched, "omni").await.0;
+        assert_eq!(ended, ContainerState::Exited);
     }
 
     #[tokio::test(start_paused = true)]

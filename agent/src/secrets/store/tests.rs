@@ -85,7 +85,11 @@ fn a_candidate_becomes_current_only_by_its_digest() {
 fn a_private_key_that_is_replaced_stays_on_the_host() {
     let directory = tempfile::tempdir().unwrap();
     let secrets = Secrets::open(directory.path()).unwrap();
-    let key = |body: &str| value(&format!("-----BEGIN PGP PRIVATE KEY BLOCK-----\n{body}"));
+    let key = |body: &str| {
+        value(&format!(
+            "# of the first site\n-----BEGIN PGP PRIVATE KEY BLOCK-----\n{body}"
+        ))
+    };
     let first = secrets.put(&name("key"), &key("one")).unwrap();
     secrets.put(&name("key"), &key("two")).unwrap();
     let kept = format!(".replaced-key-{}", &first.keyed_digest[..16]);

@@ -73,6 +73,7 @@ impl Stacks {
                 return Err(Failure::new(FailureClass::Permanent, message));
             }
         }
+        let _turn = self.turn(apply.stack.name()).lock_owned().await;
         let mut run = Run {
             stacks: self,
             engine: &self.engine,

@@ -14,7 +14,7 @@ use crate::stack::observe::Parts;
 #[derive(Debug, PartialEq, Eq)]
 enum Settlement {
     /// It is not needed.
-    Discard { container: String },
+    Discard { container: String, place: String },
     /// It gets its place back, where first another may have to go.
     Restore {
         container: String,
@@ -30,7 +30,7 @@ impl Run<'_> {
         let containers = self.look().await?;
         for settlement in settlements(&containers) {
             let settled = match &settlement {
-                Settlement::Discard { container } => self.discard(container).await,
+                Settlement::Discard { container, place } => self.clear(container, place).await,
                 Settlement::Restore {
                     container,
                     service,
@@ -39,7 +39,8 @@ impl Run<'_> {
                 } => {
                     self.reporter.stage(place, "settling an interrupted change");
                     if let Some(other) = instead_of {
-                        self.discard(other).await.map_err(|error| failure(&error))?;
+                        let cleared = self.clear(other, place).await;
+                        cleared.map_err(|error| failure(&error))?;
                     }
                     match self.restart_as_before(service, container).await {
                         Ok(()) => self.engine.rename(container, place).await,
@@ -60,9 +61,15 @@ fn settlements(containers: &[ContainerDetails]) -> Vec<Settlement> {
         let id = container.id.clone();
         let successor = parts.serving.values().find(|other| other.name == *place);
         settlements.push(match (standby, successor) {
-            (Standby::Next, _) => Settlement::Discard { container: id },
+            (Standby::Next, _) => Settlement::Discard {
+                container: id,
+                place: (*place).to_owned(),
+            },
             (Standby::Previous, Some(successor)) if successor.started_at_milliseconds > 0 => {
-                Settlement::Discard { container: id }
+                Settlement::Discard {
+                    container: id,
+                    place: (*place).to_owned(),
+                }
             }
             (Standby::Previous, successor) => Settlement::Restore {
                 container: id,

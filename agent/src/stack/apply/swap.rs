@@ -10,6 +10,7 @@ use omni_scale_proto::stack::{namespace_of, service_digest};
 use omni_scale_proto::v1::{self, FailureClass};
 
 use super::{Run, container, failure, labels};
+use crate::error::chain;
 use crate::operation::Failure;
 use crate::stack::container::Surroundings;
 use crate::stack::engine::{ContainerDetails, EngineError, VolumeUse};
@@ -33,12 +34,13 @@ impl Run<'_> {
         let exchanged = self
             .exchange(&service.name, &place, &next, old.as_ref())
             .await;
-        match exchanged {
-            Ok(()) => {}
-            Err(error) => {
+        if let Err(error) = exchanged {
+            let started = self.has_started(&next, &service.name, &error).await?;
+            if !started {
                 let evidence = self.stacks.evidence(&next).await;
                 let cause = failure(&error).with_evidence(evidence);
-                let brought_back = self.bring_back(&service.name, &next, old.as_ref()).await;
+                let brought_back = self.bring_back(service, &place, &next, old.as_ref());
+                let brought_back = brought_back.await;
                 if old.is_some() {
                     self.start_sharers(&sharers).await;
                 }
@@ -111,18 +113,42 @@ impl Run<'_> {
         self.engine.start(next).await
     }
 
+    /// Whether the new container has run although the exchange failed: the answer to its start may be lost, and what
+    /// it has done to its volumes then, the old one cannot undo. Fails when nobody can tell.
+    async fn has_started(
+        &self,
+        next: &str,
+        service: &str,
+        error: &EngineError,
+    ) -> Result<bool, Failure> {
+        match self.engine.container(next).await {
+            Ok(seen) => Ok(seen.is_some_and(|seen| seen.started_at_milliseconds > 0)),
+            Err(unseen) => {
+                let mut failure = failure(&unseen);
+                failure.message = format!(
+                    "service `{service}`: {}; whether the new container has started is not known ({}): the next \
+                     apply looks",
+                    chain(error),
+                    failure.message
+                );
+                Err(failure)
+            }
+        }
+    }
+
     /// Undoes an exchange that failed; says how that went.
     async fn bring_back(
-        &self,
-        service: &str,
+        &mut self,
+        service: &v1::Service,
+        place: &str,
         next: &str,
         old: Option<&ContainerDetails>,
     ) -> Result<Option<String>, EngineError> {
-        self.discard(next).await?;
+        self.clear(next, place).await?;
         let Some(old) = old else {
             return Ok(None);
         };
-        self.restart_as_before(service, &old.id).await?;
+        self.restart_as_before(&service.name, &old.id).await?;
         let now = self.engine.container(&old.id).await?;
         if now.is_some_and(|now| now.name != old.name) {
             self.engine.rename(&old.id, &old.name).await?;
@@ -136,6 +162,28 @@ impl Run<'_> {
 }
 
 impl Run<'_> {
+    /// Stops a container and takes it away. One that the Engine cannot remove now is set aside, so that it keeps
+    /// nobody from the place; the next run tries again.
+    pub(super) async fn clear(&mut self, container: &str, place: &str) -> Result<(), EngineError> {
+        self.engine.stop(container, None).await?;
+        let Err(error) = self.engine.remove(container).await else {
+            return Ok(());
+        };
+        self.engine
+            .set_restart(container, v1::RestartPolicy::No, 0)
+            .await?;
+        let aside = Standby::Next.name(place, container);
+        let now = self.engine.container(container).await?;
+        if now.is_some_and(|now| now.name != aside) {
+            self.engine.rename(container, &aside).await?;
+        }
+        let error = chain(&error);
+        let warning = format!("container `{aside}` stays for now: {error}");
+        self.reporter.warning(&warning);
+        self.warnings.push(warning);
+        Ok(())
+    }
+
     /// A container that gets its place back is restarted by the Engine as it was made to be.
     pub(super) async fn restart_as_before(
         &self,
@@ -164,7 +212,7 @@ fn told(
             "service `{}`: {}; and the previous container could not be brought back: {}",
             service.name,
             cause.message,
-            crate::error::chain(&error)
+            chain(&error)
         ),
     };
     cause

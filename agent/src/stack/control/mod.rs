@@ -69,6 +69,7 @@ impl Stacks {
         reporter: &Reporter,
     ) -> Result<Done, Failure> {
         let stack = self.known_stack(&control.name)?;
+        let _turn = self.turn(&control.name).lock_owned().await;
         let containers = self.engine.project_containers(control.name.as_str()).await;
         let containers = containers.map_err(|error| engine_failure(&error))?;
         let serving: BTreeMap<String, ContainerDetails> = Parts::of(&containers)

@@ -19,11 +19,13 @@ use crate::stack::engine::{
 use crate::stack::labels;
 
 /// Only these: a health check makes three `exec_…` events each time it runs.
-const WANTED_EVENTS: [&str; 7] = [
+const WANTED_EVENTS: [&str; 9] = [
     "create",
     "start",
     "die",
     "stop",
+    "pause",
+    "unpause",
     "destroy",
     "oom",
     "health_status",
@@ -114,6 +116,8 @@ fn event(message: EventMessage) -> Option<ContainerEvent> {
             exit_code: attribute("exitCode").parse().unwrap_or(-1),
         },
         "stop" => EventKind::Stopped,
+        "pause" => EventKind::Paused,
+        "unpause" => EventKind::Resumed,
         "destroy" => EventKind::Destroyed,
         "oom" => EventKind::OutOfMemory,
         "health_status: healthy" => EventKind::Health(ContainerHealth::Healthy),

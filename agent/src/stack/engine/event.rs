@@ -29,6 +29,10 @@ pub enum EventKind {
     },
     /// It was stopped on request.
     Stopped,
+    /// Its processes were frozen.
+    Paused,
+    /// Its processes go on.
+    Resumed,
     /// It was removed.
     Destroyed,
     /// It used too much memory.

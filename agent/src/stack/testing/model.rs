@@ -56,6 +56,7 @@ pub(super) struct Model {
     pub(super) volumes: BTreeMap<String, BTreeMap<String, String>>,
     pub(super) behaviours: BTreeMap<String, Behaviour>,
     pub(super) failures: VecDeque<(String, EngineError)>,
+    pub(super) lost_answers: Vec<String>,
     pub(super) answers: BTreeMap<String, (i64, String)>,
     pub(super) calls: Vec<String>,
     pub(super) history: Vec<ContainerEvent>,

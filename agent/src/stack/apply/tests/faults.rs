@@ -67,6 +67,57 @@ async fn a_container_that_does_not_start_gives_the_place_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_container_whose_start_got_no_answer_and_that_runs_keeps_the_place() {
+    let host = StackHost::new();
+    host.apply(&testing::stack()).await.unwrap();
+    host.engine.lose_answer("start omni-omni-1");
+    let newer = with_newer_image("omni");
+    host.apply(&newer).await.unwrap();
+    let omni = host.engine.made_from("omni-omni-1").unwrap();
+    let wanted = newer.services.iter().find(|service| service.name == "omni");
+    let digest = wanted.unwrap().image.rsplit('@').next().unwrap().to_owned();
+    assert!(
+        host.engine
+            .named("omni-omni-1")
+            .unwrap()
+            .image
+            .ends_with(&digest),
+        "{omni:?}"
+    );
+    assert_eq!(host.engine.names().len(), newer.services.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_engine_cannot_remove_does_not_keep_the_old_container_from_its_place() {
+    let host = StackHost::new();
+    host.apply(&testing::stack()).await.unwrap();
+    let before = host.engine.picture();
+    host.engine
+        .fail("start omni-omni-1", refused("address already in use"));
+    for _ in 0..2 {
+        host.engine
+            .fail("remove omni-omni-1", refused("device or resource busy"));
+    }
+    let newer = with_newer_image("omni");
+    let failure = host.apply(&newer).await.unwrap_err();
+    assert!(
+        failure
+            .message
+            .ends_with("the previous container runs again"),
+        "{failure}"
+    );
+    let names = host.engine.names();
+    let aside = names.iter().find(|name| name.contains("-next-")).unwrap();
+    assert_eq!(names.len(), before.len() + 1, "{names:?}");
+    // It still cannot be removed, and nobody is kept from anything.
+    let done = host.apply(&newer).await.unwrap();
+    assert_eq!(done.warnings.len(), 1, "{:?}", done.warnings);
+    assert!(done.warnings[0].contains(aside), "{:?}", done.warnings);
+    assert!(host.apply(&newer).await.unwrap().warnings.is_empty());
+    assert_eq!(host.engine.names().len(), before.len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unhealthy_dependency_ends_the_wait_with_its_last_lines() {
     let host = StackHost::new();
     host.set_secret("client", "hunter2hunter2");

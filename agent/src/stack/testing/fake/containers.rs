@@ -157,6 +157,9 @@ impl Containers for FakeEngine {
         };
         let id = found.details.id.clone();
         let started = model.event(&id, EventKind::Started);
+        let call = format!("start {name}");
+        let lost = model.lost_answers.iter().position(|lost| *lost == call);
+        let lost = lost.map(|position| model.lost_answers.remove(position));
         drop(model);
         self.tell(started);
         match behaviour {
@@ -165,7 +168,13 @@ impl Containers for FakeEngine {
             Behaviour::Exits(code) => self.end(&id, code),
             _ => {}
         }
-        Ok(())
+        match lost {
+            None => Ok(()),
+            Some(call) => Err(EngineError::TimedOut {
+                attempt: format!("cannot {call}"),
+                seconds: 60,
+            }),
+        }
     }
 
     async fn stop(&self, container: &str, _grace: Option<Duration>) -> Result<(), EngineError> {

@@ -70,6 +70,11 @@ impl FakeEngine {
         self.lock().failures.push_back((call.to_owned(), error));
     }
 
+    /// The next start whose log line is `call` has its effect, and its answer is lost.
+    pub fn lose_answer(&self, call: &str) {
+        self.lock().lost_answers.push(call.to_owned());
+    }
+
     /// What `execute` and `run_to_end` answer when the whole command, its first word or the image is
     /// this.
     pub fn answer(&self, to: &str, exit_code: i64, output: &str) {
