@@ -325,7 +325,12 @@ impl Operations {
     pub async fn stop(&self, patience: Duration) -> bool {
         *self.stopping() = true;
         let mut running = self.inner.running.subscribe();
-        let idle = running.wait_for(BTreeMap::is_empty);
+        let idle = async {
+            // One that is just being admitted runs in a moment.
+            drop(self.inner.admissions.lock().await);
+            // The sender lives as long as this.
+            let _ = running.wait_for(BTreeMap::is_empty).await;
+        };
         tokio::time::timeout(patience, idle).await.is_ok()
     }
 

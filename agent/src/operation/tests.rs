@@ -1,7 +1,7 @@
 //! Every rule of a mutation: who may, when, once, and what a lost end means.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -333,6 +333,31 @@ async fn a_stopping_agent_waits_a_little_and_begins_nothing_new() {
         .await
         .unwrap();
     assert!(!desk.operations.stop(Duration::from_secs(5)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_is_just_being_admitted_is_waited_for() {
+    let desk = Desk::new().await;
+    let done = Arc::new(AtomicBool::new(false));
+    let flag = done.clone();
+    let work = async move |_| {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        flag.store(true, Ordering::SeqCst);
+        Ok(Done::new("done"))
+    };
+    let begin = desk
+        .operations
+        .run(desk.operation(1, 1), Target::Unit, "apply", "", work);
+    let mut begin = std::pin::pin!(begin);
+    assert!(futures_util::poll!(begin.as_mut()).is_pending());
+    // Its task goes as far as the disk.
+    tokio::task::yield_now().await;
+    let stop = async {
+        assert!(desk.operations.stop(Duration::from_secs(5)).await);
+        assert!(done.load(Ordering::SeqCst));
+    };
+    let (begun, ()) = tokio::join!(begin, stop);
+    begun.unwrap();
 }
 
 #[tokio::test]
