@@ -356,8 +356,8 @@ async fn an_operation_that_is_just_being_admitted_is_waited_for() {
         assert!(desk.operations.stop(Duration::from_secs(5)).await);
         assert!(done.load(Ordering::SeqCst));
     };
-    let (begun, ()) = tokio::join!(begin, stop);
-    begun.unwrap();
+    let (admitted, ()) = tokio::join!(begin, stop);
+    admitted.unwrap();
 }
 
 #[tokio::test]

@@ -67,9 +67,12 @@ pub enum RunError {
     /// The process cannot hear signals.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
-    /// The server ended by itself.
+    /// The server failed.
     #[error("the server ended")]
     Server(#[source] tonic::transport::Error),
+    /// The server, or what it gets its connections from, ended by itself.
+    #[error("nothing is served any more")]
+    NothingServed,
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -104,7 +107,7 @@ pub async fn run(paths: Paths) -> Result<(), RunError> {
         .map(|stacks| tokio::spawn(start_left_behind(stacks)));
     let routes = parts.routes();
     let own_question = HealthClient::new(routes.clone());
-    let serving = tokio::spawn(serve(routes, gate, ReceiverStream::new(incoming), async {
+    let mut serving = tokio::spawn(serve(routes, gate, ReceiverStream::new(incoming), async {
         // A sender that is gone means the same.
         let _ = stopped.await;
     }));
@@ -129,7 +132,11 @@ pub async fn run(paths: Paths) -> Result<(), RunError> {
         parts.operations.clone(),
     ));
 
-    signals.until_stop(&notifier, &parts.identities).await;
+    let ended_by_itself = tokio::select! {
+        () = signals.until_stop(&notifier, &parts.identities) => None,
+        // It ends with the listener, too, and that with what follows the tailnet.
+        ended = &mut serving => Some(ended),
+    };
 
     info!("stopping");
     if let Some(starting) = starting {
@@ -144,6 +151,13 @@ pub async fn run(paths: Paths) -> Result<(), RunError> {
     let _ = stop.send(());
     listener.abort();
     following.abort();
+    if let Some(ended) = ended_by_itself {
+        keeping_alive.abort();
+        return Err(match ended {
+            Ok(Err(error)) => RunError::Server(error),
+            Ok(Ok(())) | Err(_) => RunError::NothingServed,
+        });
+    }
     let ended = tokio::time::timeout(REQUESTS_PATIENCE, serving).await;
     keeping_alive.abort();
     match ended {
