@@ -16,9 +16,11 @@ use crate::commands::{Context, operator, plan};
 use crate::exit::Exit;
 use crate::files;
 use crate::journal::{Header, Journal, JournalLock, RolloutId};
-use crate::output::{Activity, Stop};
-use crate::plan::{Choices, Plan, PlanError, PlanRefusal, Scope};
-use crate::rollout::{Engine, Happening, RolloutEvents, RolloutResult, observe_settled};
+use crate::output::{Activity, Stop, date};
+use crate::plan::{Choices, Observed, Plan, PlanError, PlanRefusal, Scope};
+use crate::rollout::{
+    Engine, Happening, RolloutEvents, RolloutResult, basis_refusal, observe_settled,
+};
 
 /// What a person wants of a rollout beside its plan.
 pub(super) struct Wishes {
@@ -52,6 +54,15 @@ pub(in crate::commands) async fn run(
     };
     if let Some(file) = &arguments.plan {
         let plan = Plan::from_json(&files::read(&context.path(file))?, session.deployment.id)?;
+        // With steps it is the engine that compares, under the leases.
+        if plan.is_noop() {
+            let observed = observe_hosts(context, &session, plan.scope()).await?;
+            if let Some(refusal) = basis_refusal(&plan, &observed) {
+                let result = RolloutResult::Refused(refusal);
+                tell(context, None, &result)?;
+                return Ok(result.exit());
+            }
+        }
         return run_plan(context, &session, &wishes, plan, lock).await;
     }
     wishes.secrets.put(context, &session).await?;
@@ -109,10 +120,7 @@ async fn run_plan(
         plan::show(context, &plan)?;
     }
     if plan.is_noop() {
-        if context.output.is_json() {
-            tell(context, None, &RolloutResult::Done { changed: false })?;
-        }
-        return Ok(Exit::Done);
+        return nothing_to_do(context, session);
     }
     if !wishes.yes {
         confirm(context)?;
@@ -130,8 +138,42 @@ async fn run_plan(
     run_journal(context, &engine, Journal::create(lock, header)?).await
 }
 
+/// A plan without steps ends here. It replaces no earlier rollout: one that stands still is told,
+/// lest its cause is taken for mended.
+fn nothing_to_do(context: &Context, session: &Session) -> anyhow::Result<Exit> {
+    let Some(story) = session.journals.unfinished()?.pop() else {
+        if context.output.is_json() {
+            tell(context, None, &RolloutResult::Done { changed: false })?;
+        }
+        return Ok(Exit::Done);
+    };
+    let rollout = story.header.rollout.to_string();
+    let phase = story.state.phase().word();
+    let since = story.records.last();
+    let since = date(since.map_or(story.header.created, |record| record.time));
+    let result = RolloutResult::Held {
+        reason: format!(
+            "the hosts are as the deployment says, and rollout {rollout} ({phase}) has stood still since {since}"
+        ),
+        advice: "`omni-scale status` shows how the parts are".to_owned(),
+        failed: story.state.failed_checks().to_vec(),
+    };
+    tell(context, Some(&rollout), &result)?;
+    Ok(result.exit())
+}
+
 async fn new_plan(context: &Context, session: &Session, choices: Choices) -> anyhow::Result<Plan> {
     let desired = desired(&session.deployment)?;
+    let observed = observe_hosts(context, session, &Scope::of(&desired)).await?;
+    plan::make(context, &session.deployment, &desired, &observed, choices)
+}
+
+/// What the hosts are, once nothing runs there any more.
+async fn observe_hosts(
+    context: &Context,
+    session: &Session,
+    scope: &Scope,
+) -> anyhow::Result<Observed> {
     // Their coordinator is dead: we hold the lock that it would need.
     let ours: BTreeSet<String> = session
         .journals
@@ -141,19 +183,17 @@ async fn new_plan(context: &Context, session: &Session, choices: Choices) -> any
         .collect();
     let activity = Activity::new(&context.output);
     activity.wait("plan", "looking at the hosts");
-    let scope = Scope::of(&desired);
-    let observed = observe_settled(
+    Ok(observe_settled(
         session.agents.as_ref(),
         context.clock.as_ref(),
-        &scope,
+        scope,
         &|rollout| ours.contains(rollout),
         RUNNING_WAIT,
         &Waits(&activity),
     )
-    .await?;
-    drop(activity);
-    plan::make(context, &session.deployment, &desired, &observed, choices)
+    .await?)
 }
+
 /// Shows what planning waits for.
 struct Waits<'a>(&'a Activity<'a>);
 

@@ -63,6 +63,45 @@ async fn a_plan_that_was_written_down_is_run_exactly_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_plan_without_steps_is_held_against_the_hosts_too() {
+    let desk = Desk::rolled_out().await;
+    desk.run("plan -o idle.plan").await.done();
+    desk.run("apply idle.plan --yes").await.done();
+    desk.publish("ghcr.io/siderolabs/omni:v1.11.0");
+    desk.edit("omni:v1.10.4", "omni:v1.11.0");
+    desk.run("apply --yes").await.done();
+    let before = desk.changes();
+    desk.run("apply idle.plan --yes")
+        .await
+        .ended(Exit::ChecksFailed)
+        .complains(&["not any more what the plan was made from", "generation"]);
+    assert_eq!(desk.changes(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_to_do_does_not_hide_a_rollout_that_stands_still() {
+    let desk = Desk::deployed().await;
+    let colleague = desk.colleague("grace", "operator").await;
+    let broken = Fault::Fails(Class::Permanent);
+    desk.hosts().script(OMNI, Call::Apply, broken, 1);
+    desk.run("apply --yes").await.ended(Exit::Held);
+    colleague.run("apply --yes").await.done();
+    desk.run("apply --yes").await.ended(Exit::Held).complains(&[
+        "(held) has stood still since 20",
+        "`omni-scale resume`",
+        "`omni-scale abort`",
+    ]);
+    let told = desk.run("apply --yes --output json").await;
+    let told = told.ended(Exit::Held).json("rollout");
+    assert_eq!(told["result"], "held");
+    desk.run("abort").await.done();
+    desk.run("apply --yes")
+        .await
+        .done()
+        .shows(&["nothing to do"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plan_of_another_deployment_or_none_at_all_is_wrong_usage() {
     let desk = Desk::deployed().await;
     desk.run("plan -o first.plan").await.done();
