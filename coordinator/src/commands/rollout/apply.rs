@@ -38,6 +38,7 @@ pub(in crate::commands) async fn run(
 ) -> anyhow::Result<Exit> {
     let session = Session::open(context)?;
     let lock = session.lock(context)?;
+    session.journals.warn_of_unreadable(context)?;
     let wishes = Wishes {
         yes: arguments.yes,
         choices: Choices {

@@ -102,6 +102,34 @@ async fn nothing_to_do_does_not_hide_a_rollout_that_stands_still() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_journal_that_cannot_be_read_is_not_taken_for_none() {
+    let desk = Desk::deployed().await;
+    let broken = Fault::Fails(Class::Permanent);
+    desk.hosts().script(OMNI, Call::Apply, broken, 1);
+    desk.run("apply --yes").await.ended(Exit::Held);
+    let directory = desk.path("state/omni-scale").join(desk.id());
+    let journal = std::fs::read_dir(directory.join("rollouts"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|one| one == "jsonl"))
+        .unwrap();
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let inside = journal.strip_prefix(desk.home.path()).unwrap();
+    desk.write(inside.to_str().unwrap(), &text.replacen('\n', "\n?", 1));
+    let name = journal.file_name().unwrap().to_str().unwrap();
+    for command in ["resume", "abort"] {
+        desk.run(command)
+            .await
+            .ended(Exit::ChecksFailed)
+            .complains(&[name, "is damaged in line 2", "rollouts", "omni-scale apply"]);
+    }
+    desk.run("apply --yes")
+        .await
+        .done()
+        .complains(&["warning:", name, "is damaged in line 2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plan_of_another_deployment_or_none_at_all_is_wrong_usage() {
     let desk = Desk::deployed().await;
     desk.run("plan -o first.plan").await.done();
