@@ -18,6 +18,10 @@ use crate::output::Stop;
 /// How often the lease is renewed; agents give it for three times as long.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 
+/// How agents begin to tell of an end that nobody saw: the deadline came first, or a fault of the
+/// agent. The contract has no field for it.
+const UNKNOWN: &str = "outcome unknown";
+
 /// What is changed, and in whose name.
 #[derive(Debug, Clone)]
 pub(super) struct Single<'a> {
@@ -104,7 +108,13 @@ pub(super) fn conclude(
         return Ok(());
     };
     let message = format!("host `{host}`: {}", failure.message);
-    let mut stop = Stop::new(Exit::Failed, message).evidence(failure.evidence.iter().cloned());
+    // Something may be half done: that is no plain failure.
+    let exit = if failure.message.starts_with(UNKNOWN) {
+        Exit::Unreachable
+    } else {
+        Exit::Failed
+    };
+    let mut stop = Stop::new(exit, message).evidence(failure.evidence.iter().cloned());
     if !failure.hint.is_empty() {
         stop = stop.hint(failure.hint.as_str());
     }

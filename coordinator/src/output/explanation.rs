@@ -17,8 +17,10 @@ use crate::config::NoHome;
 use crate::deployment::LoadError;
 use crate::document::Problems;
 use crate::exit::Exit;
+use crate::journal::JournalError;
 use crate::pki::{PassphraseError, PkiError};
 use crate::plan::{PlanError, PlanFileError};
+use crate::rollout::EngineError;
 
 /// A command ends here, for a reason that no other module's error names.
 #[derive(Debug)]
@@ -127,6 +129,17 @@ impl Explanation {
         } else if let Some(error) = error.downcast_ref::<EnrollmentError>() {
             self.hints.extend(error.hint());
             None
+        } else if let Some(EngineError::Journal { source }) = error.downcast_ref() {
+            if matches!(
+                source,
+                JournalError::File { .. } | JournalError::Broken { .. }
+            ) {
+                self.hints.push(
+                    "make room or repair the disk, then `omni-scale resume` goes on".to_owned(),
+                );
+            }
+            // Acts before it may have changed hosts; what is under way is found by `resume`.
+            Some(Exit::Held)
         } else if let Some(error) = error.downcast_ref::<PkiError>() {
             self.hints.extend(error.hint());
             Some(Exit::Usage)
@@ -262,6 +275,24 @@ mod tests {
             Err(unreachable()).context(Stop::new(Exit::Held, "the rollout is held"));
         let explanation = Explanation::of(&outer.unwrap_err());
         assert_eq!(explanation.exit, Exit::Held);
+    }
+
+    #[test]
+    fn a_rollout_that_could_not_be_written_down_is_held() {
+        let source = JournalError::File {
+            tried: "write",
+            name: "7f2c6a54.jsonl".to_owned(),
+            source: io::Error::from(io::ErrorKind::StorageFull),
+        };
+        let explanation = Explanation::of(&EngineError::Journal { source }.into());
+        assert_eq!(explanation.exit, Exit::Held);
+        insta::assert_snapshot!(explanation.lines(false).join("\n"), @r"
+        error: the rollout cannot be written down
+          because: could not write the journal `7f2c6a54.jsonl`
+          because: no storage space
+
+        hint: make room or repair the disk, then `omni-scale resume` goes on
+        ");
     }
 
     #[test]

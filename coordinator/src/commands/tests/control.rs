@@ -5,6 +5,7 @@ use std::time::Duration;
 use omni_scale_proto::v1;
 
 use super::*;
+use crate::agents::fake::{Call, Fault};
 use crate::exit::Exit;
 
 #[tokio::test(start_paused = true)]
@@ -95,6 +96,16 @@ async fn targets_are_stopped_started_and_restarted_under_the_lease() {
     assert!(desk.hosts().world().host(OMNI).current_lease().is_none());
     // Started and stopped by hand: a rollout finds nothing to do.
     desk.run("apply --yes").await.done();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_nobody_saw_is_8_and_no_plain_failure() {
+    let desk = Desk::rolled_out().await;
+    desk.hosts().script(IDP, Call::Control, Fault::NotSeen, 1);
+    desk.run("restart tsidp")
+        .await
+        .ended(Exit::Unreachable)
+        .complains(&["outcome unknown"]);
 }
 
 #[tokio::test(start_paused = true)]
