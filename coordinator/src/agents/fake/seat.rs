@@ -118,7 +118,11 @@ impl Seat {
                 agents.world().host(host.as_str()).reachable = true;
                 return;
             }
-            tokio::time::sleep(WORK).await;
+            tokio::time::sleep(match fault {
+                Some(Fault::Slow) => WORK + LEASE_TIME_TO_LIVE,
+                _ => WORK,
+            })
+            .await;
             let mut world = agents.world();
             let failure = match fault {
                 Some(Fault::Lies) => None,

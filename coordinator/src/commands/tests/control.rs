@@ -99,6 +99,27 @@ async fn targets_are_stopped_started_and_restarted_under_the_lease() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_runs_longer_than_a_lease_is_waited_for_with_and_without_it() {
+    let desk = Desk::rolled_out().await;
+    let slow = || desk.hosts().script(IDP, Call::Control, Fault::Slow, 1);
+    slow();
+    let ran = desk.run("restart tsidp").await.done();
+    assert_eq!(ran.errors.matches("warning").count(), 0, "{}", ran.errors);
+    slow();
+    let (ran, ()) = tokio::join!(desk.run("restart tsidp"), async {
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        let mut world = desk.hosts().world();
+        world.host(IDP).lease_to("grace@laptop", "another");
+    });
+    ran.done()
+        .complains(&["warning:", "lease", "waiting for the end of what was begun"])
+        .shows(&["made so"]);
+    let world = desk.hosts().world();
+    let asked = world.log.iter().filter(|(_, call)| *call == Call::Control);
+    assert_eq!(asked.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outcome_that_nobody_saw_is_8_and_no_plain_failure() {
     let desk = Desk::rolled_out().await;
     desk.hosts().script(IDP, Call::Control, Fault::NotSeen, 1);
