@@ -62,6 +62,13 @@ fn containers(context: &Context<'_>) -> Vec<String> {
         return Vec::new();
     };
     let mut warnings = replaced_volumes(context, observed);
+    warnings.extend(super::secrets::used_up(context.desired, context.observed).into_iter().map(|secret| {
+        format!(
+            "the sidecar on host `{host}` has lost its node's state, and secret `{}` is used up: restore the volume, or make another key and `{}`",
+            secret.name,
+            super::secrets::command(secret)
+        )
+    }));
     if !context.choices.remove_orphans {
         warnings.extend(super::stack::orphans(context.stack, observed).into_iter().map(|orphan| {
             format!(
