@@ -36,7 +36,8 @@ pub(super) async fn run(context: &Context, arguments: PlanArguments) -> anyhow::
     if let Some(file) = &arguments.file {
         let path = context.path(file);
         let json = plan.to_json().to_string();
-        files::write(&path, json.as_bytes(), Access::Public, Existing::Replace)?;
+        // A value that a user's Compose file spells out stands in it.
+        files::write(&path, json.as_bytes(), Access::Private, Existing::Replace)?;
         context.output.say(&format!(
             "wrote the plan; run it with `omni-scale apply {}`",
             file.display()

@@ -533,6 +533,7 @@ scenarios! {
     a_secret_missing_at_once_lists_all_that_are_missing: "secrets-missing-at-once",
     a_sidecar_that_lost_its_state_needs_another_key: "sidecar-state-lost",
     a_unit_whose_node_is_lost_needs_another_key: "unit-node-lost",
+    a_secret_that_is_spelled_out_is_warned_of: "secret-spelled-out",
     an_external_issuer_is_only_asked: "external-issuer",
     one_machine_for_both_is_refused: "same-machine",
     one_node_for_both_is_refused: "same-node",

@@ -1,5 +1,6 @@
 //! `plan`, `apply`, `resume`, `abort`.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use super::*;
@@ -54,6 +55,8 @@ async fn a_plan_that_was_written_down_is_run_exactly_once() {
         .await
         .done()
         .complains(&["omni-scale apply first.plan"]);
+    let mode = std::fs::metadata(desk.path("first.plan")).unwrap();
+    assert_eq!(mode.permissions().mode() & 0o777, 0o600);
     desk.run("apply first.plan --yes").await.done();
     let before = desk.changes();
     let stale = desk.run("apply first.plan --yes").await;
