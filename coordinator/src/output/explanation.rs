@@ -9,8 +9,8 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use super::Style;
 use super::rollout::holder_line;
+use super::{ClosedOutput, Style};
 use crate::agents::grpc::{EnrollmentError, Unconnected};
 use crate::agents::{AgentError, Class};
 use crate::config::NoHome;
@@ -162,7 +162,8 @@ impl Explanation {
         {
             Some(Exit::Usage)
         } else if let Some(error) = error.downcast_ref::<io::Error>() {
-            self.silent |= error.kind() == io::ErrorKind::BrokenPipe;
+            let inner = error.get_ref();
+            self.silent |= inner.is_some_and(<dyn Error + Send + Sync>::is::<ClosedOutput>);
             self.silent.then_some(Exit::Done)
         } else {
             None
@@ -297,9 +298,13 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_is_no_failure() {
-        let error = io::Error::from(io::ErrorKind::BrokenPipe);
+        let error = io::Error::new(io::ErrorKind::BrokenPipe, ClosedOutput);
         let explanation = Explanation::of(&error.into());
         assert!(explanation.silent && explanation.exit == Exit::Done);
+        // A connection breaks in the same way, and that is one.
+        let error = io::Error::from(io::ErrorKind::BrokenPipe);
+        let explanation = Explanation::of(&error.into());
+        assert!(!explanation.silent && explanation.exit == Exit::Failed);
     }
 
     #[test]

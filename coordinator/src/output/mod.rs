@@ -89,6 +89,22 @@ impl Surface {
     }
 }
 
+/// Whoever read standard output has closed it. Only this broken pipe is no failure: others are
+/// connections that broke.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads standard output any more")]
+pub(crate) struct ClosedOutput;
+
+impl ClosedOutput {
+    fn recognise(error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            io::Error::new(error.kind(), Self)
+        } else {
+            error
+        }
+    }
+}
+
 /// Both output streams of one run.
 pub struct Output {
     surface: Surface,
@@ -132,6 +148,7 @@ impl Output {
             writeln!(streams.output, "{text}")?;
             streams.output.flush()
         })
+        .map_err(ClosedOutput::recognise)
     }
 
     /// Data as it is, on standard output.
@@ -140,6 +157,7 @@ impl Output {
             streams.output.write_all(bytes)?;
             streams.output.flush()
         })
+        .map_err(ClosedOutput::recognise)
     }
 
     /// Data for programs, on standard output: `{"version":1,"KEY":…}`.
@@ -281,6 +299,28 @@ mod tests {
     fn json_has_neither_colours_nor_moving_lines() {
         let json = surface(Form::Json, ColorChoice::Always, true, false);
         assert!(!json.color_output && !json.live);
+    }
+
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_who_is_gone_is_no_failure() {
+        let surface = surface(Form::Human, ColorChoice::Never, false, true);
+        let output = Output::new(surface, Box::new(Closed), Box::new(Closed));
+        for printed in [output.data("1"), output.raw(b"1")] {
+            let explanation = Explanation::of(&printed.unwrap_err().into());
+            assert!(explanation.silent, "{explanation:?}");
+        }
     }
 
     #[test]
