@@ -243,7 +243,13 @@ pub fn explain(result: &RolloutResult) -> Option<Explanation> {
     let resume = "then `omni-scale resume` goes on; `omni-scale abort` gives it up".to_owned();
     match result {
         RolloutResult::Done { .. } => return None,
-        RolloutResult::Refused(refusal) => refused(&mut explanation, refusal),
+        RolloutResult::Refused(refusal) => {
+            refused(&mut explanation, refusal, "nothing was changed");
+        }
+        RolloutResult::NotResumed(refusal) => {
+            refused(&mut explanation, refusal, "nothing more was changed");
+            explanation.hints.push(resume);
+        }
         RolloutResult::Held {
             reason,
             advice,
@@ -278,11 +284,11 @@ pub fn explain(result: &RolloutResult) -> Option<Explanation> {
     Some(explanation)
 }
 
-fn refused(explanation: &mut Explanation, refusal: &Refusal) {
+fn refused(explanation: &mut Explanation, refusal: &Refusal, changed: &str) {
     match refusal {
         Refusal::BasisChanged { deviations } => {
-            "the hosts are not any more what the plan was made from; nothing was changed"
-                .clone_into(&mut explanation.message);
+            explanation.message =
+                format!("the hosts are not any more what the plan was made from; {changed}");
             explanation.evidence = deviations
                 .iter()
                 .map(|one| {
@@ -298,8 +304,7 @@ fn refused(explanation: &mut Explanation, refusal: &Refusal) {
         Refusal::ChecksFailed { failed } => {
             let number = failed.len();
             let plural = if number == 1 { "" } else { "s" };
-            explanation.message =
-                format!("{number} check{plural} did not pass; nothing was changed");
+            explanation.message = format!("{number} check{plural} did not pass; {changed}");
             explanation.evidence = failed.iter().flat_map(check_lines).collect();
         }
         Refusal::Locked {
@@ -311,7 +316,7 @@ fn refused(explanation: &mut Explanation, refusal: &Refusal) {
             explanation.evidence = holder.iter().map(holder_line).collect();
         }
         Refusal::Unreachable { hosts } => {
-            "hosts do not answer; nothing was changed".clone_into(&mut explanation.message);
+            explanation.message = format!("hosts do not answer; {changed}");
             explanation.evidence = hosts
                 .iter()
                 .map(|(host, reason)| format!("- `{host}`: {reason}"))
@@ -354,7 +359,7 @@ pub fn result_json(rollout: Option<&str>, result: &RolloutResult) -> Value {
     let word = match result {
         RolloutResult::Done { changed: true } => "done",
         RolloutResult::Done { changed: false } => "nothing-to-do",
-        RolloutResult::Refused(_) => "refused",
+        RolloutResult::Refused(_) | RolloutResult::NotResumed(_) => "refused",
         RolloutResult::Held { .. } => "held",
         RolloutResult::LeaseLost { .. } => "lease-lost",
         RolloutResult::Interrupted { .. } => "interrupted",
