@@ -72,7 +72,10 @@ pub(super) fn warn_of_host(context: &Context, host: &str, described: &v1::Descri
     if end == 0 {
         return;
     }
-    let end = OffsetDateTime::UNIX_EPOCH + Duration::milliseconds(end);
+    // What an agent says may be any number.
+    let Some(end) = OffsetDateTime::UNIX_EPOCH.checked_add(Duration::milliseconds(end)) else {
+        return;
+    };
     let what = format!("the certificate of host `{host}`");
     let renew = format!("omni-scale renew {host}");
     context.warn_of_expiry(Expiry::of(end, context.now()), &what, &renew);

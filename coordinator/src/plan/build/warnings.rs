@@ -39,7 +39,7 @@ fn about_host(host: &HostName, facts: &HostFacts) -> Vec<String> {
             lease.holder
         ));
     }
-    let days = |end: i64| (end - describe.clock_milliseconds) / DAY_MILLISECONDS;
+    let days = |end: i64| end.saturating_sub(describe.clock_milliseconds) / DAY_MILLISECONDS;
     let tailnet = describe.tailnet.as_ref();
     let key = tailnet.and_then(|status| status.key_expiry_milliseconds);
     if let Some(end) = key.filter(|end| days(*end) < EXPIRY_WARNING_DAYS) {
