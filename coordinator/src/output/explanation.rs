@@ -9,6 +9,7 @@ use std::io;
 
 use serde_json::{Value, json};
 
+use super::foreign::harmless;
 use super::rollout::holder_line;
 use super::{ClosedOutput, Style};
 use crate::agents::grpc::{EnrollmentError, Unconnected};
@@ -172,20 +173,23 @@ impl Explanation {
 
     /// For people.
     pub fn lines(&self, colors: bool) -> Vec<String> {
-        let mut message = self.message.lines();
+        let message = harmless(&self.message);
+        let mut message = message.lines();
         let word = Style::Bad.paint("error:", colors);
         let mut lines = vec![format!("{word} {}", message.next().unwrap_or_default())];
         lines.extend(message.map(ToOwned::to_owned));
         lines.extend(self.causes.iter().map(|cause| {
-            let cause = cause.replace('\n', "\n    ");
+            let cause = harmless(cause).replace('\n', "\n    ");
             format!("  because: {cause}")
         }));
-        lines.extend(self.evidence.iter().map(|line| format!("  {line}")));
+        let evidence = self.evidence.iter();
+        lines.extend(evidence.map(|line| format!("  {}", harmless(line))));
         if !self.hints.is_empty() {
             lines.push(String::new());
         }
         let word = Style::Strong.paint("hint:", colors);
-        lines.extend(self.hints.iter().map(|hint| format!("{word} {hint}")));
+        let hints = self.hints.iter();
+        lines.extend(hints.map(|hint| format!("{word} {}", harmless(hint))));
         lines
     }
 

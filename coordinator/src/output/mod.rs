@@ -9,6 +9,7 @@
 
 mod activity;
 mod explanation;
+mod foreign;
 mod format;
 mod logging;
 mod rollout;
@@ -26,11 +27,14 @@ use serde_json::Value;
 
 pub use activity::Activity;
 pub use explanation::{Explanation, Stop};
+pub use foreign::harmless;
 pub use format::{age, date, span};
 pub use logging::start_logging;
 pub use rollout::{RolloutDisplay, explain, result_json};
 pub use style::Style;
 pub use table::{Cell, Table};
+
+use foreign::{escaped_json, with_our_colors};
 
 use crate::arguments::{ColorChoice, Form};
 use crate::config::Environment;
@@ -144,6 +148,7 @@ impl Output {
 
     /// A line, or several, of data for people, on standard output.
     pub fn data(&self, text: &str) -> io::Result<()> {
+        let text = shown(text, self.surface.color_output);
         self.quietly(|streams| {
             writeln!(streams.output, "{text}")?;
             streams.output.flush()
@@ -167,6 +172,7 @@ impl Output {
 
     /// Something to know, on standard error.
     pub fn say(&self, text: &str) {
+        let text = shown(text, self.surface.color_errors);
         // Nobody can be told that standard error is gone.
         let _ = self.quietly(|streams| {
             writeln!(streams.errors, "{text}")?;
@@ -184,11 +190,12 @@ impl Output {
     /// Something that should be looked at, on standard error.
     pub fn warn(&self, text: &str) {
         let word = self.paint_error(Style::Warning, "warning:");
-        self.say(&format!("{word} {text}"));
+        self.say(&format!("{word} {}", harmless(text)));
     }
 
     /// A question, on standard error, without a line break.
     pub fn ask(&self, question: &str) {
+        let question = harmless(question);
         let _ = self.quietly(|streams| {
             write!(streams.errors, "{question} ")?;
             streams.errors.flush()
@@ -254,9 +261,18 @@ impl std::fmt::Debug for Output {
     }
 }
 
+/// What a terminal may get: words, and our own colours where there are any.
+fn shown(text: &str, colors: bool) -> String {
+    if colors {
+        with_our_colors(text)
+    } else {
+        harmless(text)
+    }
+}
+
 /// serde_json sorts keys; whoever reads this wants to see the version before the rest.
 fn versioned(key: &str, value: &Value) -> String {
-    format!(r#"{{"version":{JSON_VERSION},"{key}":{value}}}"#)
+    escaped_json(&format!(r#"{{"version":{JSON_VERSION},"{key}":{value}}}"#))
 }
 
 #[cfg(test)]

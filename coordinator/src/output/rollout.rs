@@ -7,6 +7,7 @@ use omni_scale_proto::operation::Target;
 use omni_scale_proto::v1;
 use serde_json::{Value, json};
 
+use super::foreign::harmless;
 use super::{Activity, Explanation, Output, Style};
 use crate::agents::Holder;
 use crate::exit::Exit;
@@ -82,6 +83,7 @@ impl<'a> RolloutDisplay<'a> {
         let word = self.output.paint_error(style, word);
         let title = self.step(step);
         let joint = if text.is_empty() { "" } else { ": " };
+        let text = harmless(text);
         self.output.say(&format!("{word} {title}{joint}{text}"));
     }
 
@@ -137,7 +139,7 @@ impl<'a> RolloutDisplay<'a> {
             Event::StepFailed { step, failure } => {
                 self.end(*step, Style::Bad, "failed", &failure.message);
                 for line in &failure.evidence {
-                    self.output.say(&format!("  {line}"));
+                    self.output.say(&format!("  {}", harmless(line)));
                 }
             }
             Event::GateAttemptFailed { wave, reason, .. } => {

@@ -165,6 +165,23 @@ async fn logs_are_printed_as_they_are() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_log_line_commands_no_terminal() {
+    let desk = Desk::deployed().await;
+    // Sets the clipboard of whoever looks at it.
+    let line = "before \u{1b}]52;c;ZXZpbA==\u{7} after\u{9b}2J".to_owned();
+    desk.agent(OMNI).state().log = vec![v1::LogLine {
+        source: "omni".to_owned(),
+        line: line.clone(),
+        ..v1::LogLine::default()
+    }];
+    let shown = desk.run("logs omni --color always").await.done().output;
+    assert_eq!(shown, "before ]52;c;ZXZpbA== after2J\n");
+    let ran = desk.run("logs omni --output json").await.done();
+    assert!(!ran.output.trim_end().contains(char::is_control));
+    assert_eq!(ran.json("log")["line"], line);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_program_is_uploaded_and_its_sum_told() {
     let desk = Desk::deployed().await;
     desk.write("tsidp", "the program");
