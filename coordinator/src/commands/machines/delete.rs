@@ -25,7 +25,7 @@ pub(in crate::commands) async fn run(
     if found.presence() == MachinePresence::Absent {
         return told(context, name, "there is no such machine: nothing to delete");
     }
-    let typed = typed_name(context, &arguments, &found)?;
+    let typed = typed_name(context, &arguments, &found).await?;
     let machine = v1::MachineIdentity {
         name: name.to_string(),
         uuid: found.uuid,
@@ -49,7 +49,7 @@ pub(in crate::commands) async fn run(
 }
 
 /// The name as a person typed it. The agent compares it too.
-fn typed_name(
+async fn typed_name(
     context: &Context,
     arguments: &MachineDeleteArguments,
     found: &v1::MachineObservation,
@@ -63,7 +63,7 @@ fn typed_name(
              Type its name:",
             found.vmid, found.node, found.uuid
         );
-        context.ask_line(&question)?.ok_or_else(|| {
+        context.ask_line(&question).await?.ok_or_else(|| {
             let stop = Stop::new(
                 Exit::Usage,
                 "nobody can be asked: standard input is no terminal",

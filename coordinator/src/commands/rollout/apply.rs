@@ -82,11 +82,26 @@ pub(super) async fn rest(
     session: &Session,
     wishes: &Wishes,
 ) -> anyhow::Result<Exit> {
+    // Once the engine has listened for them, signals do nothing by themselves any more.
+    let next = tokio::select! {
+        biased;
+        next = begin_rest(context, session, wishes) => next?,
+        () = context.interrupts.next() => {
+            let text = "stopped: the hosts are made, and nothing was begun after that; \
+                        `omni-scale apply` goes on";
+            context.output.say(text);
+            return Ok(Exit::Held);
+        }
+    };
+    next.run(context).await
+}
+
+async fn begin_rest(context: &Context, session: &Session, wishes: &Wishes) -> anyhow::Result<Next> {
     let lock = session.lock(context)?;
     wishes.secrets.put(context, session).await?;
     match new_plan(context, session, wishes.choices).await {
-        Ok(plan) => run_plan(context, session, wishes, plan, lock).await,
-        Err(error) => only_secrets_are_missing(context, error),
+        Ok(plan) => begin(context, session, wishes, plan, lock).await,
+        Err(error) => only_secrets_are_missing(context, error).map(Next::Ended),
     }
 }
 
@@ -109,6 +124,26 @@ fn only_secrets_are_missing(context: &Context, error: anyhow::Error) -> anyhow::
     Ok(Exit::Done)
 }
 
+/// What is to be done about a plan.
+enum Next {
+    /// Nothing more.
+    Ended(Exit),
+    /// It is agreed to, and written down.
+    Run(Box<(Engine, Journal)>),
+}
+
+impl Next {
+    async fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        match self {
+            Self::Ended(exit) => Ok(exit),
+            Self::Run(agreed) => {
+                let (engine, journal) = *agreed;
+                run_journal(context, &engine, journal).await
+            }
+        }
+    }
+}
+
 async fn run_plan(
     context: &Context,
     session: &Session,
@@ -116,15 +151,27 @@ async fn run_plan(
     plan: Plan,
     lock: JournalLock,
 ) -> anyhow::Result<Exit> {
+    let next = begin(context, session, wishes, plan, lock).await?;
+    next.run(context).await
+}
+
+/// Everything before the first act of a plan.
+async fn begin(
+    context: &Context,
+    session: &Session,
+    wishes: &Wishes,
+    plan: Plan,
+    lock: JournalLock,
+) -> anyhow::Result<Next> {
     push_deny_list(context, session).await?;
     if !context.output.is_json() {
         plan::show(context, &plan)?;
     }
     if plan.is_noop() {
-        return nothing_to_do(context, session);
+        return nothing_to_do(context, session).map(Next::Ended);
     }
     if !wishes.yes {
-        confirm(context)?;
+        confirm(context).await?;
     }
     session.open_authority(context, &wishes.authority, plan.steps())?;
     let engine = engine(context, &session.agents, session.by.clone());
@@ -136,7 +183,8 @@ async fn run_plan(
         by: session.by.clone(),
         plan,
     };
-    run_journal(context, &engine, Journal::create(lock, header)?).await
+    let journal = Journal::create(lock, header)?;
+    Ok(Next::Run(Box::new((engine, journal))))
 }
 
 /// A plan without steps ends here. It replaces no earlier rollout: one that stands still is told,
@@ -206,8 +254,8 @@ impl RolloutEvents for Waits<'_> {
     }
 }
 
-fn confirm(context: &Context) -> anyhow::Result<()> {
-    let stop = match context.confirm("Apply this plan?")? {
+async fn confirm(context: &Context) -> anyhow::Result<()> {
+    let stop = match context.confirm("Apply this plan?").await? {
         Some(true) => return Ok(()),
         Some(false) => Stop::new(Exit::Usage, "not applied; nothing was changed"),
         None => Stop::new(
