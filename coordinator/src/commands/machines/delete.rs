@@ -22,9 +22,8 @@ pub(in crate::commands) async fn run(
     let name = &arguments.name;
     let cluster = Cluster::of(context)?;
     let found = cluster.find(name).await?;
-    if found.presence() == MachinePresence::Absent {
-        return told(context, name, "there is no such machine: nothing to delete");
-    }
+    // A deletion that ended half-way may have left the first-boot data: the agent cleans up.
+    let there = found.presence() != MachinePresence::Absent;
     let typed = typed_name(context, &arguments, &found).await?;
     let machine = v1::MachineIdentity {
         name: name.to_string(),
@@ -45,7 +44,12 @@ pub(in crate::commands) async fn run(
         .await?;
     drop(activity);
     conclude(context, host, &outcome)?;
-    told(context, name, &outcome.summary)
+    if there {
+        told(context, name, &outcome.summary)
+    } else {
+        let text = "it is not there; cleaned what it may have left";
+        told(context, name, text)
+    }
 }
 
 /// The name as a person typed it. The agent compares it too.
@@ -58,11 +62,18 @@ async fn typed_name(
     let typed = if let Some(confirmed) = &arguments.confirm {
         confirmed.clone()
     } else {
-        let question = format!(
-            "Machine `{name}` (VMID {} on node {}, UUID {}) and its disks are deleted for good. \
-             Type its name:",
-            found.vmid, found.node, found.uuid
-        );
+        let question = if found.presence() == MachinePresence::Absent {
+            format!(
+                "Machine `{name}` is not there. What it may have left is deleted for good. \
+                 Type its name:"
+            )
+        } else {
+            format!(
+                "Machine `{name}` (VMID {} on node {}, UUID {}) and its disks are deleted for \
+                 good. Type its name:",
+                found.vmid, found.node, found.uuid
+            )
+        };
         context.ask_line(&question).await?.ok_or_else(|| {
             let stop = Stop::new(
                 Exit::Usage,

@@ -228,7 +228,7 @@ async fn machines_are_listed_stopped_and_deleted_by_their_typed_name() {
     desk.run("machines delete control-plane-1 --confirm control-plane-1")
         .await
         .done()
-        .shows(&["nothing to delete"]);
+        .shows(&["it is not there; cleaned what it may have left"]);
     desk.run("plan")
         .await
         .done()
