@@ -23,7 +23,7 @@ pub enum Exit {
     Stuck = 6,
     /// Somebody else holds the lease.
     Locked = 7,
-    /// A host that was needed does not answer.
+    /// A host that was needed does not answer, or cannot tell what came of an operation.
     Unreachable = 8,
 }
 

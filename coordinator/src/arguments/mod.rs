@@ -223,7 +223,8 @@ Examples:
   omni-scale apply change.plan
 
 Exit codes: 0 done, or nothing to do; 2 wrong usage, or not confirmed; 3 checks failed; 4 held; \
-5 undone; 6 stuck; 7 somebody else holds the lease; 8 a host does not answer.";
+5 undone; 6 stuck; 7 somebody else holds the lease; 8 a host does not answer. With nothing to do, an \
+earlier rollout that stands still is told, and it ends in 4.";
 
 const RESUME_EXAMPLES: &str = "\
 What had begun is looked at before it is repeated.
@@ -231,7 +232,7 @@ What had begun is looked at before it is repeated.
 Example:
   omni-scale resume
 
-Exit codes: as those of `apply`.";
+Exit codes: as those of `apply`; 3 also when a journal cannot be read.";
 
 const ABORT_EXAMPLES: &str = "\
 Hosts stay as they are, and what agents have begun they finish. Then `omni-scale plan` shows what \

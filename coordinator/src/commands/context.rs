@@ -38,7 +38,7 @@ pub struct Context {
     pub(super) issuers: Arc<dyn Issuers>,
     pub(super) clock: Arc<dyn WallClock>,
     pub(super) interrupts: Arc<dyn Interrupts>,
-    input: Mutex<Box<dyn Read + Send>>,
+    input: Arc<Mutex<Box<dyn Read + Send>>>,
 }
 
 impl Context {
@@ -55,7 +55,7 @@ impl Context {
             issuers: world.issuers,
             clock: world.clock,
             interrupts: world.interrupts,
-            input: Mutex::new(world.input),
+            input: Arc::new(Mutex::new(world.input)),
         }
     }
 
@@ -219,23 +219,29 @@ impl Context {
 
     /// Asks a question to which only `yes` means yes. Without a terminal nobody can be asked:
     /// `None`.
-    pub(super) fn confirm(&self, question: &str) -> std::io::Result<Option<bool>> {
-        let answer = self.ask_line(&format!("{question} [yes/no]"))?;
+    pub(super) async fn confirm(&self, question: &str) -> std::io::Result<Option<bool>> {
+        let answer = self.ask_line(&format!("{question} [yes/no]")).await?;
         Ok(answer.map(|answer| answer == "yes"))
     }
 
-    /// Asks for one line. Without a terminal nobody can be asked: `None`.
-    pub(super) fn ask_line(&self, question: &str) -> std::io::Result<Option<String>> {
+    /// Asks for one line. Without a terminal nobody can be asked: `None`. Whoever waits for the
+    /// answer can stop waiting.
+    pub(super) async fn ask_line(&self, question: &str) -> std::io::Result<Option<String>> {
         if !self.terminals.input {
             return Ok(None);
         }
-        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
         self.output.ask(question);
-        let mut answer = String::new();
-        BufReader::with_capacity(1, input.as_mut())
-            .take(64)
-            .read_line(&mut answer)?;
-        Ok(Some(answer.trim().to_owned()))
+        let input = Arc::clone(&self.input);
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut answer = String::new();
+            BufReader::with_capacity(1, input.as_mut())
+                .take(64)
+                .read_line(&mut answer)?;
+            Ok(answer.trim().to_owned())
+        });
+        let answer: std::io::Result<String> = reading.await?;
+        answer.map(Some)
     }
 }
 

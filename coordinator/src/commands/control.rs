@@ -56,7 +56,7 @@ pub(super) async fn run(
         &format!("{} {}", word(action), single.target),
     );
     let outcome = single
-        .run(async |operation| {
+        .run(context, async |operation| {
             let progress = |progress| activity.progress(host.as_str(), &progress);
             agents.control(&host, operation, &control, &progress).await
         })

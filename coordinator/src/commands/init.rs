@@ -51,9 +51,11 @@ pub(super) fn run(context: &Context, arguments: InitArguments) -> anyhow::Result
     };
     let credential = authority.issue_operator(&identity, now)?;
     store.keep_credential(&credential)?;
+    let lock = store.lock_register()?;
     let mut register = store.register()?;
     register.note(credential.certificate(), now);
-    store.keep_register(&register)?;
+    store.keep_register(&lock, &register)?;
+    drop(lock);
 
     if context.output.is_json() {
         let value = json!({

@@ -13,7 +13,7 @@ use super::target::{Place, find};
 use crate::agents::grpc::LogSource;
 use crate::arguments::{LogsArguments, TargetName};
 use crate::exit::Exit;
-use crate::output::{Stop, Style};
+use crate::output::{Stop, Style, harmless};
 use crate::plan::Desired;
 
 /// Runs it.
@@ -100,13 +100,14 @@ fn print(context: &Context, line: &v1::LogLine, several: bool) -> anyhow::Result
         });
         return Ok(context.output.json("log", &value)?);
     }
+    let line_text = harmless(&line.line);
     let text = if several {
         let source = context
             .output
             .paint(Style::Faint, &format!("{} |", line.source));
-        format!("{source} {}", line.line)
+        format!("{source} {line_text}")
     } else {
-        line.line.clone()
+        line_text
     };
     Ok(context.output.data(&text)?)
 }

@@ -30,9 +30,11 @@ pub(super) fn add(context: &Context, arguments: OperatorAddArguments) -> anyhow:
     let now = context.now();
     let credential = authority.issue_operator(&identity, now)?;
     // In the register first: a certificate that nobody knows of could never be revoked.
+    let lock = store.lock_register()?;
     let mut register = store.register()?;
     register.note(credential.certificate(), now);
-    store.keep_register(&register)?;
+    store.keep_register(&lock, &register)?;
+    drop(lock);
     let certificate = credential.certificate().clone();
     let bundle = Bundle {
         deployment,
@@ -151,6 +153,7 @@ pub(super) async fn revoke(context: &Context, arguments: RevokeArguments) -> any
     let store = context.store(deployment.id, None)?;
     let credential = context.credential(deployment.id)?;
     let agents = context.agents_of(&deployment, &credential)?;
+    let lock = store.lock_register()?;
     let mut register = store.register()?;
     let now = context.now();
     let own = &credential.certificate().serial;
@@ -187,7 +190,8 @@ pub(super) async fn revoke(context: &Context, arguments: RevokeArguments) -> any
         return Err(stop.hint(hint).into());
     }
     let revoked = register.revoke(&arguments.who, newest, now)?;
-    store.keep_register(&register)?;
+    store.keep_register(&lock, &register)?;
+    drop(lock);
     activity.wait("deny list", "telling the hosts");
     let told = join_all(hosts.iter().map(|host| push(&agents, host, &register, now))).await;
     drop(activity);

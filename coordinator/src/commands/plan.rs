@@ -36,7 +36,8 @@ pub(super) async fn run(context: &Context, arguments: PlanArguments) -> anyhow::
     if let Some(file) = &arguments.file {
         let path = context.path(file);
         let json = plan.to_json().to_string();
-        files::write(&path, json.as_bytes(), Access::Public, Existing::Replace)?;
+        // A value that a user's Compose file spells out stands in it.
+        files::write(&path, json.as_bytes(), Access::Private, Existing::Replace)?;
         context.output.say(&format!(
             "wrote the plan; run it with `omni-scale apply {}`",
             file.display()
@@ -71,7 +72,10 @@ pub(super) fn warn_of_host(context: &Context, host: &str, described: &v1::Descri
     if end == 0 {
         return;
     }
-    let end = OffsetDateTime::UNIX_EPOCH + Duration::milliseconds(end);
+    // What an agent says may be any number.
+    let Some(end) = OffsetDateTime::UNIX_EPOCH.checked_add(Duration::milliseconds(end)) else {
+        return;
+    };
     let what = format!("the certificate of host `{host}`");
     let renew = format!("omni-scale renew {host}");
     context.warn_of_expiry(Expiry::of(end, context.now()), &what, &renew);

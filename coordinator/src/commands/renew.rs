@@ -50,9 +50,11 @@ fn own_certificate(context: &Context, arguments: &AuthorityArguments) -> anyhow:
     let authority = context.authority(&store, arguments)?;
     let now = context.now();
     let credential = authority.issue_operator(&identity, now)?;
+    let lock = store.lock_register()?;
     let mut register = store.register()?;
     register.note(credential.certificate(), now);
-    store.keep_register(&register)?;
+    store.keep_register(&lock, &register)?;
+    drop(lock);
     store.keep_credential(&credential)?;
     let whose = format!("operator `{}`", identity.name);
     tell(context, &whose, credential.certificate())

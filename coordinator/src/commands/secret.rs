@@ -99,7 +99,7 @@ impl Setting<'_> {
             deadline_seconds: SET_DEADLINE,
         };
         let stored = single
-            .run(async |operation| {
+            .run(context, async |operation| {
                 let put = self
                     .agents
                     .put_secret(self.host, operation, self.name, value, self.usage);
@@ -207,7 +207,9 @@ pub(super) async fn generate(
     activity.wait(host.as_str(), &format!("making secret `{name}`"));
     let recipe = recipe(&deployment, name, arguments.kind);
     let made = single
-        .run(async |operation| agents.make_secret(host, operation, name, recipe).await)
+        .run(context, async |operation| {
+            agents.make_secret(host, operation, name, recipe).await
+        })
         .await?;
     conclude(context, host, &made.outcome)?;
     if made.export.is_empty() {
@@ -217,7 +219,9 @@ pub(super) async fn generate(
     activity.wait(host.as_str(), &format!("confirming secret `{name}`"));
     let digest = made.secret.keyed_digest.clone();
     let confirmed = single
-        .run(async |operation| agents.confirm_secret(host, operation, name, digest).await)
+        .run(context, async |operation| {
+            agents.confirm_secret(host, operation, name, digest).await
+        })
         .await?;
     conclude(context, host, &confirmed.outcome)?;
     drop(activity);

@@ -1,5 +1,6 @@
 //! One operation outside of a plan: under a lease of its own, at the next generation.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use omni_scale_proto::id::{DeploymentId, HostName};
@@ -7,6 +8,7 @@ use omni_scale_proto::operation::{Operation, Target, random_operation_id};
 use omni_scale_proto::v1;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
+use tokio::time::{Instant, interval_at, timeout};
 use uuid::Uuid;
 
 use super::Context;
@@ -14,9 +16,18 @@ use crate::agents::grpc::GrpcAgents;
 use crate::agents::{AgentError, Agents as _, LeaseRequest};
 use crate::exit::Exit;
 use crate::output::Stop;
+use crate::rollout::chain;
 
 /// How often the lease is renewed; agents give it for three times as long.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
+/// The longest that one renewal may take, so that the next is not late.
+const RENEW_WITHIN: Duration = Duration::from_secs(8);
+/// The longest that giving it back may take: it ends by itself.
+const RELEASE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How agents begin to tell of an end that nobody saw: the deadline came first, or a fault of the
+/// agent. The contract has no field for it.
+const UNKNOWN: &str = "outcome unknown";
 
 /// What is changed, and in whose name.
 #[derive(Debug, Clone)]
@@ -33,8 +44,12 @@ pub(super) struct Single<'a> {
 
 impl Single<'_> {
     /// Takes the lease, does the work, gives the lease back whatever came of it.
+    ///
+    /// Agents look at the lease when an operation begins: one that is under way goes on when the
+    /// lease is lost, and so does the wait for its end.
     pub(super) async fn run<T>(
         &self,
+        context: &Context,
         work: impl AsyncFnOnce(&Operation) -> Result<T, AgentError>,
     ) -> Result<T, AgentError> {
         let request = LeaseRequest {
@@ -43,17 +58,22 @@ impl Single<'_> {
             rollout: Uuid::new_v4().to_string(),
         };
         let grant = self.agents.acquire_lease(self.host, &request).await?;
-        let result = tokio::select! {
+        let mut working = pin!(self.at_next_generation(grant.epoch, work));
+        let lost = tokio::select! {
             biased;
-            result = self.at_next_generation(grant.epoch, work) => result,
-            lost = self.keep(&request, grant.epoch) => Err(lost),
+            result = &mut working => {
+                // A lease that cannot be given back runs out by itself.
+                let question = self.agents.release_lease(self.host, &request, grant.epoch);
+                let _ = timeout(RELEASE_WITHIN, question).await;
+                return result;
+            }
+            lost = self.keep(&request, grant.epoch) => lost,
         };
-        // A lease that cannot be given back runs out by itself.
-        let _ = self
-            .agents
-            .release_lease(self.host, &request, grant.epoch)
-            .await;
-        result
+        context.output.warn(&format!(
+            "{}; waiting for the end of what was begun",
+            chain(&lost)
+        ));
+        working.await
     }
 
     async fn at_next_generation<T>(
@@ -81,10 +101,14 @@ impl Single<'_> {
 
     /// Renews until the lease is lost.
     async fn keep(&self, request: &LeaseRequest, epoch: u64) -> AgentError {
+        let mut times = interval_at(Instant::now() + RENEW_EVERY, RENEW_EVERY);
         loop {
-            tokio::time::sleep(RENEW_EVERY).await;
-            let renewed = self.agents.renew_lease(self.host, request, epoch).await;
-            if let Err(lost @ AgentError::LeaseLost { .. }) = renewed {
+            times.tick().await;
+            let question = self.agents.renew_lease(self.host, request, epoch);
+            // Without an answer in time, the next renewal asks again before the lease ends.
+            if let Ok(Err(lost @ AgentError::LeaseLost { .. })) =
+                timeout(RENEW_WITHIN, question).await
+            {
                 return lost;
             }
         }
@@ -104,7 +128,13 @@ pub(super) fn conclude(
         return Ok(());
     };
     let message = format!("host `{host}`: {}", failure.message);
-    let mut stop = Stop::new(Exit::Failed, message).evidence(failure.evidence.iter().cloned());
+    // Something may be half done: that is no plain failure.
+    let exit = if failure.message.starts_with(UNKNOWN) {
+        Exit::Unreachable
+    } else {
+        Exit::Failed
+    };
+    let mut stop = Stop::new(exit, message).evidence(failure.evidence.iter().cloned());
     if !failure.hint.is_empty() {
         stop = stop.hint(failure.hint.as_str());
     }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::interpolate::interpolate;
+use super::interpolate::{InterpolationError, interpolate};
 use crate::document::{Location, Problem, Problems};
 
 /// Variables by name.
@@ -155,7 +155,20 @@ impl<'a> Reader<'a> {
     fn expand(&self, text: &str, position: usize) -> Result<String, Problem> {
         let value_of =
             |name: &str| (self.outer)(name).or_else(|| self.variables.get(name).cloned());
-        interpolate(text, &value_of).map_err(|error| self.problem(position, error.to_string()))
+        interpolate(text, &value_of).map_err(|error| {
+            // What the error would quote is a piece of the value, which may be a secret.
+            let message = match error {
+                InterpolationError::Malformed { .. } => "a `$` in the value begins no variable",
+                InterpolationError::Unset { .. } | InterpolationError::Required { .. } => {
+                    "a `$` in the value begins a variable that is not set"
+                }
+                InterpolationError::TooDeep => "defaults in the value are nested too deeply",
+            };
+            Problem {
+                hint: Some("in single quotes, a `$` stays as it is".to_owned()),
+                ..self.problem(position, message)
+            }
+        })
     }
 }
 
@@ -229,6 +242,19 @@ fn octal<'a>(digits: &'a str, out: &mut String) -> &'a str {
 mod tests {
     use super::*;
 
+    #[test]
+    fn an_error_shows_where_and_never_a_value() {
+        for text in [
+            "A=1\nPASSWORD=hunter${2!x}",
+            "A=1\nPASSWORD=hunter$hunter",
+            "A=1\nPASSWORD=\"hunter${hunter:?hunter}\"",
+        ] {
+            let error = parse(".env", text, &|_| None).unwrap_err().to_string();
+            assert!(error.contains(".env:2:10"), "{error}");
+            assert!(!error.contains("hunter"), "{error}");
+        }
+    }
+
     fn outer(name: &str) -> Option<String> {
         (name == "OUTER").then(|| "outside".to_owned())
     }
@@ -301,7 +327,7 @@ mod tests {
         assert!(problem("A B=1").starts_with("a.env:1:2: the name of a variable"));
         assert_eq!(
             problem("K=$UNSET"),
-            "a.env:1:3: the variable `UNSET` is not set"
+            "a.env:1:3: a `$` in the value begins a variable that is not set\n  hint: in single quotes, a `$` stays as it is"
         );
     }
 }

@@ -27,7 +27,7 @@ use crate::rollout::{Event, IllegalEvent, Record, RolloutState};
 
 pub use directory::JournalDirectory;
 pub use lock::{JournalLock, LockError, LockHolder};
-pub use read::{list, read};
+pub use read::{Found, list, read};
 
 /// The version of journals that this code writes, and the newest that it reads.
 pub const JOURNAL_VERSION: u32 = 1;

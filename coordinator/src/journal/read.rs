@@ -21,22 +21,35 @@ pub fn read(
     read_whole(files, deployment, &file_name(rollout)).map(|(story, _)| story)
 }
 
-/// Every rollout that has a journal with a header, oldest first. Files that are something else,
-/// damaged or of newer versions are left out: whoever wants one of them reads it by its id.
-pub fn list(
-    files: &dyn JournalFiles,
-    deployment: DeploymentId,
-) -> io::Result<Vec<(RolloutId, i64)>> {
-    let mut found: Vec<(RolloutId, i64)> = files
-        .names()?
-        .iter()
-        .filter_map(|name| name.strip_suffix(".jsonl")?.parse().ok())
-        .filter_map(|rollout| {
-            let story = read(files, deployment, rollout).ok()?;
-            Some((rollout, story.header.created))
-        })
-        .collect();
-    found.sort_by_key(|(rollout, created)| (*created, *rollout));
+/// The journals of a deployment.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What can be read, oldest first.
+    pub stories: Vec<Story>,
+    /// What cannot, by name: whether its rollout has ended is not known.
+    pub unreadable: Vec<JournalError>,
+}
+
+/// Reads every journal. Files that are something else are left out, and so are those without a
+/// header: their rollouts never began.
+pub fn list(files: &dyn JournalFiles, deployment: DeploymentId) -> io::Result<Found> {
+    let mut names = files.names()?;
+    names.sort();
+    let mut found = Found::default();
+    for name in &names {
+        let rollout = name
+            .strip_suffix(".jsonl")
+            .and_then(|name| name.parse::<RolloutId>().ok());
+        let Some(rollout) = rollout else { continue };
+        match read(files, deployment, rollout) {
+            Ok(story) => found.stories.push(story),
+            Err(JournalError::Empty { .. }) => {}
+            Err(error) => found.unreadable.push(error),
+        }
+    }
+    found
+        .stories
+        .sort_by_key(|story| (story.header.created, story.header.rollout));
     Ok(found)
 }
 

@@ -259,7 +259,24 @@ async fn a_directory_keeps_journals_as_memory_does() {
     let story = read(files.as_ref(), deployment(), rollout()).unwrap();
     assert_eq!(story.records.len(), 2);
     let listed = list(files.as_ref(), deployment()).unwrap();
-    assert_eq!(listed, [(rollout(), 1_800_000_000_000)]);
+    assert_eq!(listed.stories, [story]);
+    assert!(listed.unreadable.is_empty(), "{listed:?}");
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_read_is_listed_with_why() {
+    let (files, _) = begun().await;
+    let other = RolloutId::new(uuid::Uuid::from_u128(ROLLOUT + 1));
+    files.put(&file_name(other), b"{}\n");
+    files.put("notes.txt", b"mine");
+    files.put(&file_name(RolloutId::new(uuid::Uuid::from_u128(1))), b"");
+    let found = list(&files, deployment()).unwrap();
+    assert_eq!(found.stories.len(), 1);
+    let unreadable = found.unreadable.as_slice();
+    assert!(
+        matches!(unreadable, [JournalError::Damaged { line: 1, .. }]),
+        "{unreadable:?}"
+    );
 }
 
 /// A journal as version 1 wrote it: it must be read for ever.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use omni_scale_proto::v1::{self, progress::Event};
 
+use super::foreign::harmless;
 use super::{Output, Style};
 
 /// How often a spinner turns.
@@ -40,7 +41,7 @@ impl<'a> Activity<'a> {
     /// Something is waited for on a host, or elsewhere.
     pub fn wait(&self, place: &str, what: &str) {
         let mut shown = self.shown();
-        let text = format!("{place}: {what}");
+        let text = harmless(&format!("{place}: {what}"));
         match self.output.live() {
             Some(live) => {
                 let spinner = shown
@@ -111,7 +112,7 @@ impl<'a> Activity<'a> {
         let bar = shown.layers.entry(key).or_insert_with(|| live.add(layer()));
         bar.set_length(pull.total.max(pull.current));
         bar.set_position(pull.current);
-        bar.set_message(format!("{} {}", pull.layer, pull.status));
+        bar.set_message(harmless(&format!("{} {}", pull.layer, pull.status)));
     }
 
     fn say_once(&self, shown: &mut Shown, place: &str, text: &str) {

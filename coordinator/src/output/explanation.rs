@@ -9,16 +9,19 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use super::Style;
+use super::foreign::harmless;
 use super::rollout::holder_line;
+use super::{ClosedOutput, Style};
 use crate::agents::grpc::{EnrollmentError, Unconnected};
 use crate::agents::{AgentError, Class};
 use crate::config::NoHome;
 use crate::deployment::LoadError;
 use crate::document::Problems;
 use crate::exit::Exit;
+use crate::journal::JournalError;
 use crate::pki::{PassphraseError, PkiError};
 use crate::plan::{PlanError, PlanFileError};
+use crate::rollout::EngineError;
 
 /// A command ends here, for a reason that no other module's error names.
 #[derive(Debug)]
@@ -127,6 +130,17 @@ impl Explanation {
         } else if let Some(error) = error.downcast_ref::<EnrollmentError>() {
             self.hints.extend(error.hint());
             None
+        } else if let Some(EngineError::Journal { source }) = error.downcast_ref() {
+            if matches!(
+                source,
+                JournalError::File { .. } | JournalError::Broken { .. }
+            ) {
+                self.hints.push(
+                    "make room or repair the disk, then `omni-scale resume` goes on".to_owned(),
+                );
+            }
+            // Acts before it may have changed hosts; what is under way is found by `resume`.
+            Some(Exit::Held)
         } else if let Some(error) = error.downcast_ref::<PkiError>() {
             self.hints.extend(error.hint());
             Some(Exit::Usage)
@@ -149,7 +163,8 @@ impl Explanation {
         {
             Some(Exit::Usage)
         } else if let Some(error) = error.downcast_ref::<io::Error>() {
-            self.silent |= error.kind() == io::ErrorKind::BrokenPipe;
+            let inner = error.get_ref();
+            self.silent |= inner.is_some_and(<dyn Error + Send + Sync>::is::<ClosedOutput>);
             self.silent.then_some(Exit::Done)
         } else {
             None
@@ -158,20 +173,23 @@ impl Explanation {
 
     /// For people.
     pub fn lines(&self, colors: bool) -> Vec<String> {
-        let mut message = self.message.lines();
+        let message = harmless(&self.message);
+        let mut message = message.lines();
         let word = Style::Bad.paint("error:", colors);
         let mut lines = vec![format!("{word} {}", message.next().unwrap_or_default())];
         lines.extend(message.map(ToOwned::to_owned));
         lines.extend(self.causes.iter().map(|cause| {
-            let cause = cause.replace('\n', "\n    ");
+            let cause = harmless(cause).replace('\n', "\n    ");
             format!("  because: {cause}")
         }));
-        lines.extend(self.evidence.iter().map(|line| format!("  {line}")));
+        let evidence = self.evidence.iter();
+        lines.extend(evidence.map(|line| format!("  {}", harmless(line))));
         if !self.hints.is_empty() {
             lines.push(String::new());
         }
         let word = Style::Strong.paint("hint:", colors);
-        lines.extend(self.hints.iter().map(|hint| format!("{word} {hint}")));
+        let hints = self.hints.iter();
+        lines.extend(hints.map(|hint| format!("{word} {}", harmless(hint))));
         lines
     }
 
@@ -265,10 +283,32 @@ mod tests {
     }
 
     #[test]
+    fn a_rollout_that_could_not_be_written_down_is_held() {
+        let source = JournalError::File {
+            tried: "write",
+            name: "7f2c6a54.jsonl".to_owned(),
+            source: io::Error::from(io::ErrorKind::StorageFull),
+        };
+        let explanation = Explanation::of(&EngineError::Journal { source }.into());
+        assert_eq!(explanation.exit, Exit::Held);
+        insta::assert_snapshot!(explanation.lines(false).join("\n"), @r"
+        error: the rollout cannot be written down
+          because: could not write the journal `7f2c6a54.jsonl`
+          because: no storage space
+
+        hint: make room or repair the disk, then `omni-scale resume` goes on
+        ");
+    }
+
+    #[test]
     fn a_closed_pipe_is_no_failure() {
-        let error = io::Error::from(io::ErrorKind::BrokenPipe);
+        let error = io::Error::new(io::ErrorKind::BrokenPipe, ClosedOutput);
         let explanation = Explanation::of(&error.into());
         assert!(explanation.silent && explanation.exit == Exit::Done);
+        // A connection breaks in the same way, and that is one.
+        let error = io::Error::from(io::ErrorKind::BrokenPipe);
+        let explanation = Explanation::of(&error.into());
+        assert!(!explanation.silent && explanation.exit == Exit::Failed);
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub fn age(since: i64, now: i64) -> String {
         return "-".to_owned();
     }
     // A host's clock may be a little ahead of ours.
-    let milliseconds = u64::try_from(now - since).unwrap_or(0);
+    let milliseconds = u64::try_from(now.saturating_sub(since)).unwrap_or(0);
     span(Duration::from_millis(milliseconds))
 }
 

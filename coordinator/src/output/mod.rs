@@ -9,6 +9,7 @@
 
 mod activity;
 mod explanation;
+mod foreign;
 mod format;
 mod logging;
 mod rollout;
@@ -26,11 +27,14 @@ use serde_json::Value;
 
 pub use activity::Activity;
 pub use explanation::{Explanation, Stop};
+pub use foreign::harmless;
 pub use format::{age, date, span};
 pub use logging::start_logging;
 pub use rollout::{RolloutDisplay, explain, result_json};
 pub use style::Style;
 pub use table::{Cell, Table};
+
+use foreign::{escaped_json, with_our_colors};
 
 use crate::arguments::{ColorChoice, Form};
 use crate::config::Environment;
@@ -89,6 +93,22 @@ impl Surface {
     }
 }
 
+/// Whoever read standard output has closed it. Only this broken pipe is no failure: others are
+/// connections that broke.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads standard output any more")]
+pub(crate) struct ClosedOutput;
+
+impl ClosedOutput {
+    fn recognise(error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            io::Error::new(error.kind(), Self)
+        } else {
+            error
+        }
+    }
+}
+
 /// Both output streams of one run.
 pub struct Output {
     surface: Surface,
@@ -128,10 +148,12 @@ impl Output {
 
     /// A line, or several, of data for people, on standard output.
     pub fn data(&self, text: &str) -> io::Result<()> {
+        let text = shown(text, self.surface.color_output);
         self.quietly(|streams| {
             writeln!(streams.output, "{text}")?;
             streams.output.flush()
         })
+        .map_err(ClosedOutput::recognise)
     }
 
     /// Data as it is, on standard output.
@@ -140,6 +162,7 @@ impl Output {
             streams.output.write_all(bytes)?;
             streams.output.flush()
         })
+        .map_err(ClosedOutput::recognise)
     }
 
     /// Data for programs, on standard output: `{"version":1,"KEY":…}`.
@@ -149,6 +172,7 @@ impl Output {
 
     /// Something to know, on standard error.
     pub fn say(&self, text: &str) {
+        let text = shown(text, self.surface.color_errors);
         // Nobody can be told that standard error is gone.
         let _ = self.quietly(|streams| {
             writeln!(streams.errors, "{text}")?;
@@ -166,11 +190,12 @@ impl Output {
     /// Something that should be looked at, on standard error.
     pub fn warn(&self, text: &str) {
         let word = self.paint_error(Style::Warning, "warning:");
-        self.say(&format!("{word} {text}"));
+        self.say(&format!("{word} {}", harmless(text)));
     }
 
     /// A question, on standard error, without a line break.
     pub fn ask(&self, question: &str) {
+        let question = harmless(question);
         let _ = self.quietly(|streams| {
             write!(streams.errors, "{question} ")?;
             streams.errors.flush()
@@ -236,9 +261,18 @@ impl std::fmt::Debug for Output {
     }
 }
 
+/// What a terminal may get: words, and our own colours where there are any.
+fn shown(text: &str, colors: bool) -> String {
+    if colors {
+        with_our_colors(text)
+    } else {
+        harmless(text)
+    }
+}
+
 /// serde_json sorts keys; whoever reads this wants to see the version before the rest.
 fn versioned(key: &str, value: &Value) -> String {
-    format!(r#"{{"version":{JSON_VERSION},"{key}":{value}}}"#)
+    escaped_json(&format!(r#"{{"version":{JSON_VERSION},"{key}":{value}}}"#))
 }
 
 #[cfg(test)]
@@ -281,6 +315,28 @@ mod tests {
     fn json_has_neither_colours_nor_moving_lines() {
         let json = surface(Form::Json, ColorChoice::Always, true, false);
         assert!(!json.color_output && !json.live);
+    }
+
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_who_is_gone_is_no_failure() {
+        let surface = surface(Form::Human, ColorChoice::Never, false, true);
+        let output = Output::new(surface, Box::new(Closed), Box::new(Closed));
+        for printed in [output.data("1"), output.raw(b"1")] {
+            let explanation = Explanation::of(&printed.unwrap_err().into());
+            assert!(explanation.silent, "{explanation:?}");
+        }
     }
 
     #[test]

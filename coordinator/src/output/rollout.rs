@@ -7,6 +7,7 @@ use omni_scale_proto::operation::Target;
 use omni_scale_proto::v1;
 use serde_json::{Value, json};
 
+use super::foreign::harmless;
 use super::{Activity, Explanation, Output, Style};
 use crate::agents::Holder;
 use crate::exit::Exit;
@@ -82,6 +83,7 @@ impl<'a> RolloutDisplay<'a> {
         let word = self.output.paint_error(style, word);
         let title = self.step(step);
         let joint = if text.is_empty() { "" } else { ": " };
+        let text = harmless(text);
         self.output.say(&format!("{word} {title}{joint}{text}"));
     }
 
@@ -137,7 +139,7 @@ impl<'a> RolloutDisplay<'a> {
             Event::StepFailed { step, failure } => {
                 self.end(*step, Style::Bad, "failed", &failure.message);
                 for line in &failure.evidence {
-                    self.output.say(&format!("  {line}"));
+                    self.output.say(&format!("  {}", harmless(line)));
                 }
             }
             Event::GateAttemptFailed { wave, reason, .. } => {
@@ -243,7 +245,13 @@ pub fn explain(result: &RolloutResult) -> Option<Explanation> {
     let resume = "then `omni-scale resume` goes on; `omni-scale abort` gives it up".to_owned();
     match result {
         RolloutResult::Done { .. } => return None,
-        RolloutResult::Refused(refusal) => refused(&mut explanation, refusal),
+        RolloutResult::Refused(refusal) => {
+            refused(&mut explanation, refusal, "nothing was changed");
+        }
+        RolloutResult::NotResumed(refusal) => {
+            refused(&mut explanation, refusal, "nothing more was changed");
+            explanation.hints.push(resume);
+        }
         RolloutResult::Held {
             reason,
             advice,
@@ -278,11 +286,11 @@ pub fn explain(result: &RolloutResult) -> Option<Explanation> {
     Some(explanation)
 }
 
-fn refused(explanation: &mut Explanation, refusal: &Refusal) {
+fn refused(explanation: &mut Explanation, refusal: &Refusal, changed: &str) {
     match refusal {
         Refusal::BasisChanged { deviations } => {
-            "the hosts are not any more what the plan was made from; nothing was changed"
-                .clone_into(&mut explanation.message);
+            explanation.message =
+                format!("the hosts are not any more what the plan was made from; {changed}");
             explanation.evidence = deviations
                 .iter()
                 .map(|one| {
@@ -298,8 +306,7 @@ fn refused(explanation: &mut Explanation, refusal: &Refusal) {
         Refusal::ChecksFailed { failed } => {
             let number = failed.len();
             let plural = if number == 1 { "" } else { "s" };
-            explanation.message =
-                format!("{number} check{plural} did not pass; nothing was changed");
+            explanation.message = format!("{number} check{plural} did not pass; {changed}");
             explanation.evidence = failed.iter().flat_map(check_lines).collect();
         }
         Refusal::Locked {
@@ -311,7 +318,7 @@ fn refused(explanation: &mut Explanation, refusal: &Refusal) {
             explanation.evidence = holder.iter().map(holder_line).collect();
         }
         Refusal::Unreachable { hosts } => {
-            "hosts do not answer; nothing was changed".clone_into(&mut explanation.message);
+            explanation.message = format!("hosts do not answer; {changed}");
             explanation.evidence = hosts
                 .iter()
                 .map(|(host, reason)| format!("- `{host}`: {reason}"))
@@ -354,7 +361,7 @@ pub fn result_json(rollout: Option<&str>, result: &RolloutResult) -> Value {
     let word = match result {
         RolloutResult::Done { changed: true } => "done",
         RolloutResult::Done { changed: false } => "nothing-to-do",
-        RolloutResult::Refused(_) => "refused",
+        RolloutResult::Refused(_) | RolloutResult::NotResumed(_) => "refused",
         RolloutResult::Held { .. } => "held",
         RolloutResult::LeaseLost { .. } => "lease-lost",
         RolloutResult::Interrupted { .. } => "interrupted",

@@ -1,5 +1,7 @@
 //! Colours, by meaning.
 
+use super::foreign::harmless;
+
 /// What a piece of text means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
@@ -18,12 +20,27 @@ pub enum Style {
 }
 
 impl Style {
-    /// The text, coloured when `colors`.
+    /// The text without control characters, coloured when `colors`.
     pub fn paint(self, text: &str, colors: bool) -> String {
+        let text = harmless(text);
         match self.code() {
             Some(code) if colors && !text.is_empty() => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
-            _ => text.to_owned(),
+            _ => text,
         }
+    }
+
+    /// What painting puts around text.
+    pub(super) fn sequences() -> impl Iterator<Item = String> {
+        let all = [
+            Self::Plain,
+            Self::Strong,
+            Self::Faint,
+            Self::Good,
+            Self::Warning,
+            Self::Bad,
+        ];
+        let codes = all.into_iter().filter_map(Self::code).chain(["0"]);
+        codes.map(|code| format!("\u{1b}[{code}m"))
     }
 
     const fn code(self) -> Option<&'static str> {

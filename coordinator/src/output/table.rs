@@ -1,6 +1,7 @@
 //! Tables of words. Columns are as wide as their widest cell; the last one is not filled up.
 
 use super::Style;
+use super::foreign::harmless;
 
 /// One cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct Cell {
 impl Cell {
     /// A cell with a meaning. Line breaks would break the table and become spaces.
     pub fn new(style: Style, text: impl Into<String>) -> Self {
-        let text = text.into().replace(['\n', '\r', '\t'], " ");
+        let text = harmless(&text.into().replace(['\n', '\r', '\t'], " "));
         Self { text, style }
     }
 

@@ -36,4 +36,4 @@ pub use credential::Credential;
 pub use error::PkiError;
 pub use passphrase::{AskSecret, Passphrase, PassphraseError, PassphraseSource, Terminal};
 pub use register::{Issued, Register};
-pub use store::Store;
+pub use store::{RegisterLock, Store};

@@ -5,8 +5,10 @@
 //! | `authority.pem` | everybody |
 //! | `authority.key` | who enrols; encrypted; may lie elsewhere (`--authority-key`) |
 //! | `operator.pem`, `operator.key` | this operator |
-//! | `operators.json` | who enrols: the register |
+//! | `operators.json`, `operators.lock` | who enrols: the register, and who changes it now |
 
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use omni_scale_proto::id::DeploymentId;
@@ -24,6 +26,12 @@ use crate::files::{self, Access, Existing};
 pub struct Store {
     directory: PathBuf,
     authority_key: PathBuf,
+}
+
+/// The right to change the register, until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct RegisterLock {
+    _file: File,
 }
 
 impl Store {
@@ -171,8 +179,28 @@ impl Store {
         }
     }
 
-    /// Writes the register.
-    pub fn keep_register(&self, register: &Register) -> Result<(), PkiError> {
+    /// Waits for the right to change the register: it is read, changed and written as a whole.
+    pub fn lock_register(&self) -> Result<RegisterLock, PkiError> {
+        files::make_private_directory(&self.directory)?;
+        let path = self.path("operators.lock");
+        let locked = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|file| {
+                file.lock()?;
+                Ok(file)
+            });
+        match locked {
+            Ok(file) => Ok(RegisterLock { _file: file }),
+            Err(source) => Err(files::FileError::Write { path, source }.into()),
+        }
+    }
+
+    /// Writes the register, which was read under this lock.
+    pub fn keep_register(&self, _: &RegisterLock, register: &Register) -> Result<(), PkiError> {
         let path = self.path("operators.json");
         Ok(files::write(
             &path,
@@ -303,6 +331,25 @@ mod tests {
             Err(PkiError::Bundle { .. })
         ));
         first.import(&bundle).unwrap();
+    }
+
+    #[test]
+    fn who_changes_the_register_waits_for_who_does() {
+        let (_home, store) = store();
+        let now = OffsetDateTime::now_utc();
+        let authority = Authority::create(deployment(), now).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let credential = authority.issue_operator(&operator("viewer"), now).unwrap();
+                    let lock = store.lock_register().unwrap();
+                    let mut register = store.register().unwrap();
+                    register.note(credential.certificate(), now);
+                    store.keep_register(&lock, &register).unwrap();
+                });
+            }
+        });
+        assert_eq!(store.register().unwrap().operators().len(), 8);
     }
 
     #[test]

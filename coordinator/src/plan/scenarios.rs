@@ -126,6 +126,12 @@ enum Given {
     UnitStopped,
     /// A container does not run.
     ContainerStopped { service: String },
+    /// The sidecar is gone, and so is the volume with its node's state.
+    SidecarLost,
+    /// The unit's node is not known any more.
+    UnitNodeLost,
+    /// A secret was a one-time key, and has done its work.
+    SecretUsed { host: String, name: String },
     /// A container that no service names.
     Orphan { service: String },
     /// A container of the stack's name that others made.
@@ -314,6 +320,16 @@ impl Given {
             Self::ContainerStopped { service } => {
                 let containers = &mut world.host("omni").stack.containers;
                 containers.get_mut(service).unwrap().state = v1::ContainerState::Exited;
+            }
+            Self::SidecarLost => {
+                let stack = &mut world.host("omni").stack;
+                stack.containers.remove("omni-tailscale");
+                stack.volumes.clear();
+            }
+            Self::UnitNodeLost => world.host("idp").unit.node_known = false,
+            Self::SecretUsed { host, name } => {
+                let secrets = &mut world.host(host).secrets;
+                secrets.get_mut(name).unwrap().consumed = true;
             }
             Self::Orphan { service } => {
                 let stack = &mut world.host("omni").stack;
@@ -515,6 +531,9 @@ scenarios! {
     a_missing_encryption_key_ends_the_plan_before_omni: "encryption-key-missing",
     a_missing_provider_key_ends_the_plan_before_the_provider: "provider-key-missing",
     a_secret_missing_at_once_lists_all_that_are_missing: "secrets-missing-at-once",
+    a_sidecar_that_lost_its_state_needs_another_key: "sidecar-state-lost",
+    a_unit_whose_node_is_lost_needs_another_key: "unit-node-lost",
+    a_secret_that_is_spelled_out_is_warned_of: "secret-spelled-out",
     an_external_issuer_is_only_asked: "external-issuer",
     one_machine_for_both_is_refused: "same-machine",
     one_node_for_both_is_refused: "same-node",

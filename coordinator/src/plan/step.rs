@@ -18,7 +18,7 @@ pub struct StepId {
     /// Number of the wave.
     pub wave: u8,
     /// Number in the wave, from 1.
-    pub number: u8,
+    pub number: u16,
 }
 
 impl fmt::Display for StepId {
@@ -174,4 +174,16 @@ pub enum SecretState {
     Unchanged,
     /// A one-time key: it logs a node in, and is gone.
     Once,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wave_has_room_for_more_steps_than_a_byte_counts() {
+        let text = "7.300".to_owned();
+        let id = StepId::try_from(text.clone()).unwrap();
+        assert_eq!(String::from(id), text);
+    }
 }

@@ -217,7 +217,7 @@ impl Run<'_> {
             self.recorder.record(Event::Interrupted {
                 reason: refusal.to_string(),
             })?;
-            return Ok(RolloutResult::Refused(refusal));
+            return Ok(RolloutResult::NotResumed(refusal));
         }
         if let Some(reason) = self.check_machines().await? {
             return match self.recorder.state().phase() {
@@ -269,7 +269,7 @@ fn no_leases(recorder: &Recorder<'_>, error: AgentError) -> Result<RolloutResult
     recorder.record(Event::Interrupted {
         reason: refusal.to_string(),
     })?;
-    Ok(RolloutResult::Refused(refusal))
+    Ok(RolloutResult::NotResumed(refusal))
 }
 
 /// Writes down why a run ends before its rollout does.

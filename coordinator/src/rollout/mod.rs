@@ -26,6 +26,7 @@ pub use event::{
     Event, FailedCheck, Happening, Record, Refusal, RolloutEvents, Silence, StepFailure, chain,
 };
 pub use observe::{observe, observe_settled};
+pub use prepare::basis_refusal;
 pub use result::RolloutResult;
 pub use state::{IllegalEvent, InFlight, Phase, RolloutState, StepProgress, StepState};
 pub use stop::{StopSignal, Stopper};

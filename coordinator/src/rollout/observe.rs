@@ -123,7 +123,9 @@ async fn host_facts(
     asked: &HostScope,
 ) -> Result<HostFacts, AgentError> {
     let describe = bounded(host, "describe", agents.describe(host)).await?;
-    let clock_skew_milliseconds = describe.clock_milliseconds - clock.now_milliseconds();
+    let clock_skew_milliseconds = describe
+        .clock_milliseconds
+        .saturating_sub(clock.now_milliseconds());
     let mut facts = HostFacts {
         describe,
         clock_skew_milliseconds,

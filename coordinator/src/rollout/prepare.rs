@@ -11,7 +11,7 @@ use super::event::{Event, Happening, Refusal};
 use super::observe::{bounded, observe};
 use super::run::{Halt, Run};
 use super::state::{RolloutState, StepState};
-use crate::plan::{Basis, HostObservation, Observed, Wave};
+use crate::plan::{Basis, HostObservation, Observed, Plan, Wave};
 
 /// How often a running operation is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -24,13 +24,8 @@ impl Run<'_> {
         }
         let observing = observe(self.agents, self.clock, self.plan.scope());
         let observed = self.unless_stopped(observing).await?;
-        if let Some(refusal) = unreachable(&observed) {
+        if let Some(refusal) = basis_refusal(self.plan, &observed) {
             return Ok(Some(refusal));
-        }
-        let now = Basis::of(self.plan.scope(), &observed);
-        let deviations = self.plan.basis().deviations(&now);
-        if !deviations.is_empty() {
-            return Ok(Some(Refusal::BasisChanged { deviations }));
         }
         let Some(preflight) = self.plan.wave(Wave::Preflight) else {
             return Ok(None);
@@ -143,6 +138,17 @@ fn own_operations(state: &RolloutState, planned: impl Iterator<Item = String>) -
         _ => None,
     });
     planned.chain(in_flight).collect()
+}
+
+/// Why a plan says nothing about the hosts as they are found: one does not answer, or is not any
+/// more what the plan was made from.
+pub fn basis_refusal(plan: &Plan, observed: &Observed) -> Option<Refusal> {
+    if let Some(refusal) = unreachable(observed) {
+        return Some(refusal);
+    }
+    let now = Basis::of(plan.scope(), observed);
+    let deviations = plan.basis().deviations(&now);
+    (!deviations.is_empty()).then_some(Refusal::BasisChanged { deviations })
 }
 
 fn unreachable(observed: &Observed) -> Option<Refusal> {

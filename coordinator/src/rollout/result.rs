@@ -18,6 +18,8 @@ pub enum RolloutResult {
     },
     /// Nothing was changed.
     Refused(Refusal),
+    /// A rollout that had begun could not go on; nothing more was changed. `resume` goes on.
+    NotResumed(Refusal),
     /// Stopped in a known state. `resume` goes on.
     Held {
         /// Why.
@@ -60,7 +62,7 @@ impl RolloutResult {
     pub const fn exit(&self) -> Exit {
         match self {
             Self::Done { .. } => Exit::Done,
-            Self::Refused(refusal) => match refusal {
+            Self::Refused(refusal) | Self::NotResumed(refusal) => match refusal {
                 Refusal::BasisChanged { .. }
                 | Refusal::ChecksFailed { .. }
                 | Refusal::NotAllowed { .. } => Exit::ChecksFailed,

@@ -106,6 +106,9 @@ impl Drive<'_> {
         let look = look(self.run.agents, &self.step.host, self.action);
         let view = match self.run.unless_stopped(look).await? {
             Ok(view) => view,
+            Err(failure) if self.is_sent(flight.as_ref()) && failure.class != Class::Transient => {
+                return Err(self.unknown(failure.message));
+            }
             Err(failure) => return self.cannot_go_on(flight.as_ref(), failure).await,
         };
         let target = self.step.target();
@@ -273,6 +276,12 @@ impl Drive<'_> {
         self.cannot_go_on(Some(flight), failure).await
     }
 
+    /// Whether an operation may have begun of which nobody has seen the end. An undo that cannot
+    /// be looked at is left to a person at once.
+    fn is_sent(&self, flight: Option<&InFlight>) -> bool {
+        flight.is_some() && !self.unsent && self.direction == Direction::Forward
+    }
+
     /// Something is in the way of the next act. Nothing was changed by it.
     async fn cannot_go_on(
         &mut self,
@@ -303,7 +312,13 @@ impl Drive<'_> {
                     ))
                     .await;
             }
-            Err(failure) => return self.fail(failure),
+            // How the operation ended is known, whatever keeps us from looking.
+            Err(failure) => {
+                return self.fail(StepFailure {
+                    operation_spent: true,
+                    ..failure
+                });
+            }
         };
         if !view.missing.is_empty() {
             self.gone += 1;

@@ -128,3 +128,22 @@ end_engine() {
 engine_ended() {
     [[ ! -d /proc/$1 || $(cut -d' ' -f3 "/proc/$1/stat") == Z ]]
 }
+
+# Makes the state directory, and marks it when nobody else has anything in it.
+claim_state() {
+    if [[ -z $(ls -A "$LAB_STATE" 2>/dev/null) ]]; then
+        mkdir -p "$LAB_STATE"
+        touch "$LAB_MARKER"
+    fi
+    mkdir -p "$LAB_LOG"
+}
+
+# Removes the state directory, when it is the lab's own. The usual one always is: labs of before
+# the marker have none.
+remove_state() {
+    if [[ -e $LAB_MARKER || $LAB_STATE == "$LAB_DIR/.state" ]]; then
+        rm -rf "$LAB_STATE"
+    else
+        say "$LAB_STATE was there before the lab, and is left; the lab's log is in $LAB_LOG"
+    fi
+}

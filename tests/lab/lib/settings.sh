@@ -8,6 +8,8 @@ REPOSITORY=$(cd "$LAB_DIR/../.." && pwd)
 # Everything that the lab writes on this machine, outside of Docker, is here.
 LAB_STATE=$(realpath -m "${LAB_STATE:-$LAB_DIR/.state}")
 LAB_LOG=$LAB_STATE/log
+# Says that the directory is the lab's own, and may be removed as a whole.
+LAB_MARKER=$LAB_STATE/.omni-scale-lab
 
 # Everything that the lab has in Docker carries this label and this name.
 LAB_LABEL=omni-scale.lab

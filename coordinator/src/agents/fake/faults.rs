@@ -54,6 +54,10 @@ pub enum Fault {
     Fails(Class),
     /// The operation begins, has half of its effect, and ends in a failure.
     FailsHalfWay(Class),
+    /// The operation is done, and takes longer than a lease lasts.
+    Slow,
+    /// The operation is done, and its deadline came before its end was seen.
+    NotSeen,
     /// The agent says that it is done, and nothing is.
     Lies,
     /// The agent dies before the work has an effect, and comes back 3 s later.

@@ -118,10 +118,19 @@ impl Seat {
                 agents.world().host(host.as_str()).reachable = true;
                 return;
             }
-            tokio::time::sleep(WORK).await;
+            tokio::time::sleep(match fault {
+                Some(Fault::Slow) => WORK + LEASE_TIME_TO_LIVE,
+                _ => WORK,
+            })
+            .await;
             let mut world = agents.world();
             let failure = match fault {
                 Some(Fault::Lies) => None,
+                Some(Fault::NotSeen) => {
+                    let message = "outcome unknown: not done within the deadline".to_owned();
+                    let done = world.perform(&host, &task, usize::MAX);
+                    Some((Class::Transient, done.err().unwrap_or(message)))
+                }
                 Some(Fault::Fails(class)) => Some((class, "it did not work".to_owned())),
                 Some(Fault::FailsHalfWay(class)) => {
                     let half = world.perform(&host, &task, 1);

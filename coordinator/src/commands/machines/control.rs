@@ -36,7 +36,7 @@ pub(in crate::commands) async fn run(
     let activity = Activity::new(&context.output);
     let outcome = cluster
         .single(&name, DEADLINE)
-        .run(async |operation| {
+        .run(context, async |operation| {
             let progress = |progress| activity.progress(name.as_str(), &progress);
             let agents = &cluster.agents;
             agents.control(host, operation, &control, &progress).await

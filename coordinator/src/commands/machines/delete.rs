@@ -22,10 +22,9 @@ pub(in crate::commands) async fn run(
     let name = &arguments.name;
     let cluster = Cluster::of(context)?;
     let found = cluster.find(name).await?;
-    if found.presence() == MachinePresence::Absent {
-        return told(context, name, "there is no such machine: nothing to delete");
-    }
-    let typed = typed_name(context, &arguments, &found)?;
+    // A deletion that ended half-way may have left the first-boot data: the agent cleans up.
+    let there = found.presence() != MachinePresence::Absent;
+    let typed = typed_name(context, &arguments, &found).await?;
     let machine = v1::MachineIdentity {
         name: name.to_string(),
         uuid: found.uuid,
@@ -34,7 +33,7 @@ pub(in crate::commands) async fn run(
     let activity = Activity::new(&context.output);
     let outcome = cluster
         .single(name, DEADLINE)
-        .run(async |operation| {
+        .run(context, async |operation| {
             let progress = |progress| activity.progress(name.as_str(), &progress);
             let machine = machine.clone();
             cluster
@@ -45,11 +44,16 @@ pub(in crate::commands) async fn run(
         .await?;
     drop(activity);
     conclude(context, host, &outcome)?;
-    told(context, name, &outcome.summary)
+    if there {
+        told(context, name, &outcome.summary)
+    } else {
+        let text = "it is not there; cleaned what it may have left";
+        told(context, name, text)
+    }
 }
 
 /// The name as a person typed it. The agent compares it too.
-fn typed_name(
+async fn typed_name(
     context: &Context,
     arguments: &MachineDeleteArguments,
     found: &v1::MachineObservation,
@@ -58,12 +62,19 @@ fn typed_name(
     let typed = if let Some(confirmed) = &arguments.confirm {
         confirmed.clone()
     } else {
-        let question = format!(
-            "Machine `{name}` (VMID {} on node {}, UUID {}) and its disks are deleted for good. \
-             Type its name:",
-            found.vmid, found.node, found.uuid
-        );
-        context.ask_line(&question)?.ok_or_else(|| {
+        let question = if found.presence() == MachinePresence::Absent {
+            format!(
+                "Machine `{name}` is not there. What it may have left is deleted for good. \
+                 Type its name:"
+            )
+        } else {
+            format!(
+                "Machine `{name}` (VMID {} on node {}, UUID {}) and its disks are deleted for \
+                 good. Type its name:",
+                found.vmid, found.node, found.uuid
+            )
+        };
+        context.ask_line(&question).await?.ok_or_else(|| {
             let stop = Stop::new(
                 Exit::Usage,
                 "nobody can be asked: standard input is no terminal",

@@ -16,9 +16,11 @@ use crate::commands::{Context, operator, plan};
 use crate::exit::Exit;
 use crate::files;
 use crate::journal::{Header, Journal, JournalLock, RolloutId};
-use crate::output::{Activity, Stop};
-use crate::plan::{Choices, Plan, PlanError, PlanRefusal, Scope};
-use crate::rollout::{Engine, Happening, RolloutEvents, RolloutResult, observe_settled};
+use crate::output::{Activity, Stop, date};
+use crate::plan::{Choices, Observed, Plan, PlanError, PlanRefusal, Scope};
+use crate::rollout::{
+    Engine, Happening, RolloutEvents, RolloutResult, basis_refusal, observe_settled,
+};
 
 /// What a person wants of a rollout beside its plan.
 pub(super) struct Wishes {
@@ -36,6 +38,7 @@ pub(in crate::commands) async fn run(
 ) -> anyhow::Result<Exit> {
     let session = Session::open(context)?;
     let lock = session.lock(context)?;
+    session.journals.warn_of_unreadable(context)?;
     let wishes = Wishes {
         yes: arguments.yes,
         choices: Choices {
@@ -52,6 +55,15 @@ pub(in crate::commands) async fn run(
     };
     if let Some(file) = &arguments.plan {
         let plan = Plan::from_json(&files::read(&context.path(file))?, session.deployment.id)?;
+        // With steps it is the engine that compares, under the leases.
+        if plan.is_noop() {
+            let observed = observe_hosts(context, &session, plan.scope()).await?;
+            if let Some(refusal) = basis_refusal(&plan, &observed) {
+                let result = RolloutResult::Refused(refusal);
+                tell(context, None, &result)?;
+                return Ok(result.exit());
+            }
+        }
         return run_plan(context, &session, &wishes, plan, lock).await;
     }
     wishes.secrets.put(context, &session).await?;
@@ -70,11 +82,26 @@ pub(super) async fn rest(
     session: &Session,
     wishes: &Wishes,
 ) -> anyhow::Result<Exit> {
+    // Once the engine has listened for them, signals do nothing by themselves any more.
+    let next = tokio::select! {
+        biased;
+        next = begin_rest(context, session, wishes) => next?,
+        () = context.interrupts.next() => {
+            let text = "stopped: the hosts are made, and nothing was begun after that; \
+                        `omni-scale apply` goes on";
+            context.output.say(text);
+            return Ok(Exit::Held);
+        }
+    };
+    next.run(context).await
+}
+
+async fn begin_rest(context: &Context, session: &Session, wishes: &Wishes) -> anyhow::Result<Next> {
     let lock = session.lock(context)?;
     wishes.secrets.put(context, session).await?;
     match new_plan(context, session, wishes.choices).await {
-        Ok(plan) => run_plan(context, session, wishes, plan, lock).await,
-        Err(error) => only_secrets_are_missing(context, error),
+        Ok(plan) => begin(context, session, wishes, plan, lock).await,
+        Err(error) => only_secrets_are_missing(context, error).map(Next::Ended),
     }
 }
 
@@ -97,6 +124,26 @@ fn only_secrets_are_missing(context: &Context, error: anyhow::Error) -> anyhow::
     Ok(Exit::Done)
 }
 
+/// What is to be done about a plan.
+enum Next {
+    /// Nothing more.
+    Ended(Exit),
+    /// It is agreed to, and written down.
+    Run(Box<(Engine, Journal)>),
+}
+
+impl Next {
+    async fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        match self {
+            Self::Ended(exit) => Ok(exit),
+            Self::Run(agreed) => {
+                let (engine, journal) = *agreed;
+                run_journal(context, &engine, journal).await
+            }
+        }
+    }
+}
+
 async fn run_plan(
     context: &Context,
     session: &Session,
@@ -104,18 +151,27 @@ async fn run_plan(
     plan: Plan,
     lock: JournalLock,
 ) -> anyhow::Result<Exit> {
+    let next = begin(context, session, wishes, plan, lock).await?;
+    next.run(context).await
+}
+
+/// Everything before the first act of a plan.
+async fn begin(
+    context: &Context,
+    session: &Session,
+    wishes: &Wishes,
+    plan: Plan,
+    lock: JournalLock,
+) -> anyhow::Result<Next> {
     push_deny_list(context, session).await?;
     if !context.output.is_json() {
         plan::show(context, &plan)?;
     }
     if plan.is_noop() {
-        if context.output.is_json() {
-            tell(context, None, &RolloutResult::Done { changed: false })?;
-        }
-        return Ok(Exit::Done);
+        return nothing_to_do(context, session).map(Next::Ended);
     }
     if !wishes.yes {
-        confirm(context)?;
+        confirm(context).await?;
     }
     session.open_authority(context, &wishes.authority, plan.steps())?;
     let engine = engine(context, &session.agents, session.by.clone());
@@ -127,11 +183,46 @@ async fn run_plan(
         by: session.by.clone(),
         plan,
     };
-    run_journal(context, &engine, Journal::create(lock, header)?).await
+    let journal = Journal::create(lock, header)?;
+    Ok(Next::Run(Box::new((engine, journal))))
+}
+
+/// A plan without steps ends here. It replaces no earlier rollout: one that stands still is told,
+/// lest its cause is taken for mended.
+fn nothing_to_do(context: &Context, session: &Session) -> anyhow::Result<Exit> {
+    let Some(story) = session.journals.unfinished()?.pop() else {
+        if context.output.is_json() {
+            tell(context, None, &RolloutResult::Done { changed: false })?;
+        }
+        return Ok(Exit::Done);
+    };
+    let rollout = story.header.rollout.to_string();
+    let phase = story.state.phase().word();
+    let since = story.records.last();
+    let since = date(since.map_or(story.header.created, |record| record.time));
+    let result = RolloutResult::Held {
+        reason: format!(
+            "the hosts are as the deployment says, and rollout {rollout} ({phase}) has stood still since {since}"
+        ),
+        advice: "`omni-scale status` shows how the parts are".to_owned(),
+        failed: story.state.failed_checks().to_vec(),
+    };
+    tell(context, Some(&rollout), &result)?;
+    Ok(result.exit())
 }
 
 async fn new_plan(context: &Context, session: &Session, choices: Choices) -> anyhow::Result<Plan> {
     let desired = desired(&session.deployment)?;
+    let observed = observe_hosts(context, session, &Scope::of(&desired)).await?;
+    plan::make(context, &session.deployment, &desired, &observed, choices)
+}
+
+/// What the hosts are, once nothing runs there any more.
+async fn observe_hosts(
+    context: &Context,
+    session: &Session,
+    scope: &Scope,
+) -> anyhow::Result<Observed> {
     // Their coordinator is dead: we hold the lock that it would need.
     let ours: BTreeSet<String> = session
         .journals
@@ -141,19 +232,17 @@ async fn new_plan(context: &Context, session: &Session, choices: Choices) -> any
         .collect();
     let activity = Activity::new(&context.output);
     activity.wait("plan", "looking at the hosts");
-    let scope = Scope::of(&desired);
-    let observed = observe_settled(
+    Ok(observe_settled(
         session.agents.as_ref(),
         context.clock.as_ref(),
-        &scope,
+        scope,
         &|rollout| ours.contains(rollout),
         RUNNING_WAIT,
         &Waits(&activity),
     )
-    .await?;
-    drop(activity);
-    plan::make(context, &session.deployment, &desired, &observed, choices)
+    .await?)
 }
+
 /// Shows what planning waits for.
 struct Waits<'a>(&'a Activity<'a>);
 
@@ -165,8 +254,8 @@ impl RolloutEvents for Waits<'_> {
     }
 }
 
-fn confirm(context: &Context) -> anyhow::Result<()> {
-    let stop = match context.confirm("Apply this plan?")? {
+async fn confirm(context: &Context) -> anyhow::Result<()> {
+    let stop = match context.confirm("Apply this plan?").await? {
         Some(true) => return Ok(()),
         Some(false) => Stop::new(Exit::Usage, "not applied; nothing was changed"),
         None => Stop::new(

@@ -1,5 +1,6 @@
 //! The journals of a deployment on this machine, and who may write them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -8,14 +9,15 @@ use omni_scale_proto::id::DeploymentId;
 use crate::commands::Context;
 use crate::exit::Exit;
 use crate::journal::{
-    JournalDirectory, JournalFiles, JournalLock, LockError, LockHolder, RolloutId, Story, list,
-    read,
+    Found, JournalDirectory, JournalError, JournalFiles, JournalLock, LockError, LockHolder,
+    RolloutId, Story, list, read,
 };
 use crate::output::{Stop, date};
-use crate::rollout::Phase;
+use crate::rollout::{Phase, chain};
 
 /// The journals of one deployment.
 pub(super) struct Journals {
+    path: PathBuf,
     files: Arc<dyn JournalFiles>,
     deployment: DeploymentId,
 }
@@ -25,7 +27,8 @@ impl Journals {
     pub(super) fn open(context: &Context, deployment: DeploymentId) -> anyhow::Result<Self> {
         let path = context.directories(deployment)?.state.join("rollouts");
         Ok(Self {
-            files: Arc::new(JournalDirectory::open(path)?),
+            files: Arc::new(JournalDirectory::open(path.clone())?),
+            path,
             deployment,
         })
     }
@@ -53,27 +56,40 @@ impl Journals {
         })
     }
 
-    /// Rollouts that have begun and not ended, oldest first.
+    /// Rollouts that have begun and not ended, oldest first, as far as their journals can be read.
     pub(super) fn unfinished(&self) -> anyhow::Result<Vec<Story>> {
-        let rollouts =
-            list(self.files.as_ref(), self.deployment).context("could not look at the journals")?;
-        let stories = rollouts
-            .into_iter()
-            .filter_map(|(rollout, _)| read(self.files.as_ref(), self.deployment, rollout).ok());
-        Ok(stories
-            .filter(|story| !story.state.phase().is_end())
-            .collect())
+        let mut stories = self.all()?.stories;
+        stories.retain(|story| !story.state.phase().is_end());
+        Ok(stories)
+    }
+
+    /// Says which journals nobody can go on with. What their rollouts have done is found on the
+    /// hosts, so a new one need not wait for them.
+    pub(super) fn warn_of_unreadable(&self, context: &Context) -> anyhow::Result<()> {
+        for line in self.lines(&self.all()?.unreadable) {
+            let text = format!("a rollout that stands still may be overlooked: {line}");
+            context.output.warn(&text);
+        }
+        Ok(())
+    }
+
+    fn all(&self) -> anyhow::Result<Found> {
+        list(self.files.as_ref(), self.deployment).context("could not look at the journals")
+    }
+
+    /// One line for each: the file, and why.
+    fn lines(&self, unreadable: &[JournalError]) -> Vec<String> {
+        let directory = self.path.display();
+        let line = |error| format!("{} (in `{directory}`)", chain(error));
+        unreadable.iter().map(|error| line(error)).collect()
     }
 
     /// Whether the newest rollout made hosts to its end: what was to follow was never begun.
     pub(super) fn rest_was_never_begun(&self) -> anyhow::Result<bool> {
-        let rollouts =
-            list(self.files.as_ref(), self.deployment).context("could not look at the journals")?;
-        let Some((newest, _)) = rollouts.last() else {
-            return Ok(false);
-        };
-        let story = read(self.files.as_ref(), self.deployment, *newest)?;
-        Ok(*story.state.phase() == Phase::Finished && story.header.plan.makes_hosts())
+        let stories = self.all()?.stories;
+        Ok(stories.last().is_some_and(|story| {
+            *story.state.phase() == Phase::Finished && story.header.plan.makes_hosts()
+        }))
     }
 
     /// The rollout that is meant: the named one, or the only one that has not ended.
@@ -84,7 +100,21 @@ impl Journals {
                 .with_context(|| Stop::new(Exit::Usage, "no such rollout"))?;
             return Ok(Some(read(self.files.as_ref(), self.deployment, rollout)?));
         }
-        let mut unfinished = self.unfinished()?;
+        let found = self.all()?;
+        if !found.unreadable.is_empty() {
+            let stop = Stop::new(
+                Exit::ChecksFailed,
+                "nothing was done: whether a rollout stands still is not known, for a journal cannot be read",
+            );
+            let lines = self.lines(&found.unreadable);
+            let lines = lines.into_iter().map(|line| format!("- {line}"));
+            return Err(stop
+                .evidence(lines)
+                .hint("restore the file, or name the rollout that is meant; `omni-scale apply` goes on from what the hosts are, and the file can be moved away then")
+                .into());
+        }
+        let mut unfinished = found.stories;
+        unfinished.retain(|story| !story.state.phase().is_end());
         if unfinished.len() > 1 {
             let stop = Stop::new(Exit::Usage, "several rollouts stand still; name one");
             let lines = unfinished.iter().map(|story| {

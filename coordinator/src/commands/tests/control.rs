@@ -5,6 +5,7 @@ use std::time::Duration;
 use omni_scale_proto::v1;
 
 use super::*;
+use crate::agents::fake::{Call, Fault};
 use crate::exit::Exit;
 
 #[tokio::test(start_paused = true)]
@@ -98,6 +99,37 @@ async fn targets_are_stopped_started_and_restarted_under_the_lease() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_runs_longer_than_a_lease_is_waited_for_with_and_without_it() {
+    let desk = Desk::rolled_out().await;
+    let slow = || desk.hosts().script(IDP, Call::Control, Fault::Slow, 1);
+    slow();
+    let ran = desk.run("restart tsidp").await.done();
+    assert_eq!(ran.errors.matches("warning").count(), 0, "{}", ran.errors);
+    slow();
+    let (ran, ()) = tokio::join!(desk.run("restart tsidp"), async {
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        let mut world = desk.hosts().world();
+        world.host(IDP).lease_to("grace@laptop", "another");
+    });
+    ran.done()
+        .complains(&["warning:", "lease", "waiting for the end of what was begun"])
+        .shows(&["made so"]);
+    let world = desk.hosts().world();
+    let asked = world.log.iter().filter(|(_, call)| *call == Call::Control);
+    assert_eq!(asked.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_nobody_saw_is_8_and_no_plain_failure() {
+    let desk = Desk::rolled_out().await;
+    desk.hosts().script(IDP, Call::Control, Fault::NotSeen, 1);
+    desk.run("restart tsidp")
+        .await
+        .ended(Exit::Unreachable)
+        .complains(&["outcome unknown"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_target_that_is_none_is_wrong_usage() {
     let desk = Desk::deployed().await;
     desk.run("restart onmi")
@@ -130,6 +162,23 @@ async fn logs_are_printed_as_they_are() {
     );
     let ran = desk.run("logs omni --output json").await.done();
     assert_eq!(ran.json("log")["line"], "from omni");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_line_commands_no_terminal() {
+    let desk = Desk::deployed().await;
+    // Sets the clipboard of whoever looks at it.
+    let line = "before \u{1b}]52;c;ZXZpbA==\u{7} after\u{9b}2J".to_owned();
+    desk.agent(OMNI).state().log = vec![v1::LogLine {
+        source: "omni".to_owned(),
+        line: line.clone(),
+        ..v1::LogLine::default()
+    }];
+    let shown = desk.run("logs omni --color always").await.done().output;
+    assert_eq!(shown, "before ]52;c;ZXZpbA== after2J\n");
+    let ran = desk.run("logs omni --output json").await.done();
+    assert!(!ran.output.trim_end().contains(char::is_control));
+    assert_eq!(ran.json("log")["line"], line);
 }
 
 #[tokio::test(start_paused = true)]

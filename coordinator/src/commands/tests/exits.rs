@@ -111,3 +111,16 @@ async fn errors_for_programs_are_json_with_the_exit_code() {
         .ended(Exit::Unreachable);
     assert_eq!(ran.json_error()["exit_code"], 8);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_resume_that_cannot_go_on_does_not_say_that_nothing_was_changed() {
+    let desk = Desk::deployed().await;
+    let broken = Fault::Fails(Class::Permanent);
+    desk.hosts().script(OMNI, Call::Apply, broken, 1);
+    desk.run("apply --yes").await.ended(Exit::Held);
+    desk.network.leave(&OMNI.parse().unwrap());
+    desk.run("resume")
+        .await
+        .ended(Exit::Unreachable)
+        .complains(&["nothing more was changed", "`omni-scale resume` goes on"]);
+}

@@ -2,6 +2,7 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use super::*;
 use crate::agents::Class;
@@ -65,6 +66,29 @@ async fn one_apply_makes_the_host_enrols_it_and_does_the_rest() {
         assert_eq!(world.host(IDP).machines.machines.len(), 4);
     }
     desk.run("plan").await.done().shows(&["nothing to do"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stops_it_between_the_hosts_and_the_rest_goes_on_later() {
+    let mut desk = Desk::with_machines().await;
+    // After the hosts are made, and before planning waits no longer.
+    desk.interrupts = Some(Duration::from_secs(1500));
+    let (ran, ()) = tokio::join!(desk.run("apply --yes"), async {
+        while !desk.hosts().world().host(OMNI).reachable {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let mut world = desk.hosts().world();
+        let targets = &mut world.host(OMNI).targets;
+        let stack = targets.entry("stack/omni".to_owned()).or_default();
+        stack.pretend_running();
+    });
+    ran.ended(Exit::Held)
+        .complains(&["the hosts are made", "`omni-scale apply` goes on"]);
+    desk.interrupts = None;
+    let target = "stack/omni";
+    desk.hosts().world().host(OMNI).targets.remove(target);
+    desk.run("apply --yes").await.done();
+    assert!(desk.hosts().world().host(OMNI).stack.runs("omni"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,7 +228,7 @@ async fn machines_are_listed_stopped_and_deleted_by_their_typed_name() {
     desk.run("machines delete control-plane-1 --confirm control-plane-1")
         .await
         .done()
-        .shows(&["nothing to delete"]);
+        .shows(&["it is not there; cleaned what it may have left"]);
     desk.run("plan")
         .await
         .done()

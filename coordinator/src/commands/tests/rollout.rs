@@ -1,5 +1,6 @@
 //! `plan`, `apply`, `resume`, `abort`.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use super::*;
@@ -54,12 +55,81 @@ async fn a_plan_that_was_written_down_is_run_exactly_once() {
         .await
         .done()
         .complains(&["omni-scale apply first.plan"]);
+    let mode = std::fs::metadata(desk.path("first.plan")).unwrap();
+    assert_eq!(mode.permissions().mode() & 0o777, 0o600);
     desk.run("apply first.plan --yes").await.done();
     let before = desk.changes();
     let stale = desk.run("apply first.plan --yes").await;
     stale.ended(Exit::ChecksFailed).complains(&["generation"]);
     let applies = |changes: &[String]| changes.iter().filter(|one| one.ends_with("Apply")).count();
     assert_eq!(applies(&desk.changes()), applies(&before));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_without_steps_is_held_against_the_hosts_too() {
+    let desk = Desk::rolled_out().await;
+    desk.run("plan -o idle.plan").await.done();
+    desk.run("apply idle.plan --yes").await.done();
+    desk.publish("ghcr.io/siderolabs/omni:v1.11.0");
+    desk.edit("omni:v1.10.4", "omni:v1.11.0");
+    desk.run("apply --yes").await.done();
+    let before = desk.changes();
+    desk.run("apply idle.plan --yes")
+        .await
+        .ended(Exit::ChecksFailed)
+        .complains(&["not any more what the plan was made from", "generation"]);
+    assert_eq!(desk.changes(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_to_do_does_not_hide_a_rollout_that_stands_still() {
+    let desk = Desk::deployed().await;
+    let colleague = desk.colleague("grace", "operator").await;
+    let broken = Fault::Fails(Class::Permanent);
+    desk.hosts().script(OMNI, Call::Apply, broken, 1);
+    desk.run("apply --yes").await.ended(Exit::Held);
+    colleague.run("apply --yes").await.done();
+    desk.run("apply --yes").await.ended(Exit::Held).complains(&[
+        "(held) has stood still since 20",
+        "`omni-scale resume`",
+        "`omni-scale abort`",
+    ]);
+    let told = desk.run("apply --yes --output json").await;
+    let told = told.ended(Exit::Held).json("rollout");
+    assert_eq!(told["result"], "held");
+    desk.run("abort").await.done();
+    desk.run("apply --yes")
+        .await
+        .done()
+        .shows(&["nothing to do"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_cannot_be_read_is_not_taken_for_none() {
+    let desk = Desk::deployed().await;
+    let broken = Fault::Fails(Class::Permanent);
+    desk.hosts().script(OMNI, Call::Apply, broken, 1);
+    desk.run("apply --yes").await.ended(Exit::Held);
+    let directory = desk.path("state/omni-scale").join(desk.id());
+    let journal = std::fs::read_dir(directory.join("rollouts"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|one| one == "jsonl"))
+        .unwrap();
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let inside = journal.strip_prefix(desk.home.path()).unwrap();
+    desk.write(inside.to_str().unwrap(), &text.replacen('\n', "\n?", 1));
+    let name = journal.file_name().unwrap().to_str().unwrap();
+    for command in ["resume", "abort"] {
+        desk.run(command)
+            .await
+            .ended(Exit::ChecksFailed)
+            .complains(&[name, "is damaged in line 2", "rollouts", "omni-scale apply"]);
+    }
+    desk.run("apply --yes")
+        .await
+        .done()
+        .complains(&["warning:", name, "is damaged in line 2"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,10 +13,33 @@ pub(super) fn missing<'a>(desired: &'a Desired, observed: &Observed) -> Vec<&'a 
         .iter()
         .filter(|secret| !is_usable(secret, observed))
         .filter(|secret| is_needed(desired, secret, observed))
+        .filter(|secret| !is_used_up_by_the_sidecar(secret, observed))
         .collect()
 }
 
-/// Whether the secret still has something to do: a one-time key has not once its node is known.
+/// Keys that are used up, of a sidecar that has lost its state. The plan does not end before it:
+/// the preflight asks for the key, and tells it beside the old device that is in the way.
+pub(super) fn used_up<'a>(desired: &'a Desired, observed: &Observed) -> Vec<&'a DesiredSecret> {
+    desired
+        .secrets
+        .iter()
+        .filter(|secret| is_used_up_by_the_sidecar(secret, observed))
+        .filter(|secret| is_needed(desired, secret, observed))
+        .collect()
+}
+
+fn is_used_up_by_the_sidecar(secret: &DesiredSecret, observed: &Observed) -> bool {
+    secret.one_time && secret.wave == Wave::Sidecar && is_consumed(secret, observed)
+}
+
+fn is_consumed(secret: &DesiredSecret, observed: &Observed) -> bool {
+    let facts = observed.facts(&secret.host);
+    let status = facts.and_then(|facts| facts.secret(secret.name.as_str()));
+    status.is_some_and(|status| status.consumed)
+}
+
+/// Whether the secret still has something to do: a one-time key has not once its node is known,
+/// and has again when the node has certainly lost its state.
 ///
 /// What the registration of Omni's client brings is for no one to set.
 pub(super) fn is_needed(desired: &Desired, secret: &DesiredSecret, observed: &Observed) -> bool {
@@ -36,20 +59,41 @@ pub(super) fn is_needed(desired: &Desired, secret: &DesiredSecret, observed: &Ob
     if secret.wave == Wave::HostMachines {
         return boots_with(desired, secret, facts);
     }
-    let consumed = facts
-        .secret(secret.name.as_str())
-        .is_some_and(|status| status.consumed);
     let is_units = matches!(
         &desired.identity,
         DesiredIdentity::Tsidp { host, configuration, .. }
             if *host == secret.host && configuration.auth_key_secret == secret.name.as_str()
     );
-    let known = if is_units {
-        facts.unit.as_ref().is_some_and(|unit| unit.node_known)
+    let node = if is_units {
+        match &facts.unit {
+            Some(unit) if unit.known && unit.node_known => Node::Known,
+            Some(unit) if unit.known => Node::Lost,
+            Some(_) | None => Node::Unsure,
+        }
+    } else if sidecar_is_known(desired, facts) {
+        Node::Known
+    } else if sidecar_is_lost(desired, facts) {
+        Node::Lost
     } else {
-        sidecar_is_known(desired, facts)
+        Node::Unsure
     };
-    !(consumed || known)
+    match node {
+        Node::Known => false,
+        // Without a key it would be started, and nobody could log it in.
+        Node::Lost => true,
+        // The agent uses a key up once its node has logged in.
+        Node::Unsure => !is_consumed(secret, observed),
+    }
+}
+
+/// What is known of the node that a one-time key logs in.
+enum Node {
+    /// It has logged in before, and its state is there.
+    Known,
+    /// It has no state: it is a new node.
+    Lost,
+    /// Its state lies where nobody looks.
+    Unsure,
 }
 
 /// Whether a machine that is first booted with it is still to be made.
@@ -90,22 +134,37 @@ pub(super) fn sidecar_is_known(desired: &Desired, facts: &HostFacts) -> bool {
         service.service == wanted.sidecar.as_str()
             && service.health() == v1::ContainerHealth::Healthy
     });
-    let state_volumes = wanted
-        .stack
-        .services
-        .iter()
+    let mut kept =
+        sidecar_volumes(desired).filter(|volume| observed.volumes.contains(&volume.engine_name));
+    healthy || kept.next().is_some()
+}
+
+/// The sidecar keeps its state on a volume, which is not there. A directory of the host is not
+/// looked into.
+fn sidecar_is_lost(desired: &Desired, facts: &HostFacts) -> bool {
+    let binds = sidecar_mounts(desired).any(|source| matches!(source, v1::mount::Source::Bind(_)));
+    let asked = facts.stack.as_ref().is_some_and(|stack| stack.known);
+    let keeps = sidecar_volumes(desired).next().is_some();
+    asked && keeps && !binds && !sidecar_is_known(desired, facts)
+}
+
+fn sidecar_volumes(desired: &Desired) -> impl Iterator<Item = &v1::Volume> {
+    sidecar_mounts(desired).filter_map(|source| match source {
+        v1::mount::Source::Volume(key) => {
+            let mut volumes = desired.stack.stack.volumes.iter();
+            volumes.find(|volume| volume.name == *key)
+        }
+        v1::mount::Source::Bind(_) | v1::mount::Source::Temporary(_) => None,
+    })
+}
+
+fn sidecar_mounts(desired: &Desired) -> impl Iterator<Item = &v1::mount::Source> {
+    let wanted = &desired.stack;
+    let services = wanted.stack.services.iter();
+    services
         .filter(|service| service.name == wanted.sidecar.as_str())
         .flat_map(|service| &service.mounts)
-        .filter_map(|mount| match mount.source.as_ref()? {
-            v1::mount::Source::Volume(key) => Some(key),
-            v1::mount::Source::Bind(_) | v1::mount::Source::Temporary(_) => None,
-        })
-        .filter_map(|key| {
-            let mut volumes = wanted.stack.volumes.iter();
-            volumes.find(|volume| volume.name == *key)
-        });
-    let mut kept = state_volumes.filter(|volume| observed.volumes.contains(&volume.engine_name));
-    healthy || kept.next().is_some()
+        .filter_map(|mount| mount.source.as_ref())
 }
 
 /// The first wave that cannot be done, and, when it is the first wave of all, every missing

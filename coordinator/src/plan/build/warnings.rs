@@ -3,7 +3,7 @@
 use omni_scale_proto::difference::{self, Successor};
 use omni_scale_proto::effect::Effect;
 use omni_scale_proto::id::HostName;
-use omni_scale_proto::v1;
+use omni_scale_proto::v1::{self, segment::Part};
 
 use super::{Context, Draft};
 use crate::plan::desired::{Desired, Wave};
@@ -39,7 +39,7 @@ fn about_host(host: &HostName, facts: &HostFacts) -> Vec<String> {
             lease.holder
         ));
     }
-    let days = |end: i64| (end - describe.clock_milliseconds) / DAY_MILLISECONDS;
+    let days = |end: i64| end.saturating_sub(describe.clock_milliseconds) / DAY_MILLISECONDS;
     let tailnet = describe.tailnet.as_ref();
     let key = tailnet.and_then(|status| status.key_expiry_milliseconds);
     if let Some(end) = key.filter(|end| days(*end) < EXPIRY_WARNING_DAYS) {
@@ -62,6 +62,14 @@ fn containers(context: &Context<'_>) -> Vec<String> {
         return Vec::new();
     };
     let mut warnings = replaced_volumes(context, observed);
+    warnings.extend(spelled_out_secrets(context.desired));
+    warnings.extend(super::secrets::used_up(context.desired, context.observed).into_iter().map(|secret| {
+        format!(
+            "the sidecar on host `{host}` has lost its node's state, and secret `{}` is used up: restore the volume, or make another key and `{}`",
+            secret.name,
+            super::secrets::command(secret)
+        )
+    }));
     if !context.choices.remove_orphans {
         warnings.extend(super::stack::orphans(context.stack, observed).into_iter().map(|orphan| {
             format!(
@@ -102,6 +110,42 @@ fn replaced_volumes(context: &Context<'_>, observed: &v1::StackObservation) -> V
             )
         })
         .collect()
+}
+
+/// Variables that look like secrets by their name, and whose value is spelled out. The value is
+/// never shown.
+fn spelled_out_secrets(desired: &Desired) -> Vec<String> {
+    let host = &desired.stack.host;
+    let services = desired.stack.stack.services.iter();
+    let variables = services.flat_map(|service| {
+        let variables = service.environment.iter();
+        variables.map(|variable| (&service.name, variable))
+    });
+    variables
+        .filter(|(_, variable)| is_spelled_out_secret(variable))
+        .map(|(service, variable)| {
+            let name = &variable.name;
+            format!(
+                "variable `{name}` of service `{service}` spells a value out, which stands in plans and journals then: `omni-scale secret set {host} NAME`, and write `{{{{ secret \"NAME\" }}}}` instead"
+            )
+        })
+        .collect()
+}
+
+fn is_spelled_out_secret(variable: &v1::EnvironmentVariable) -> bool {
+    let ends = ["KEY", "TOKEN", "SECRET", "PASSWORD"];
+    let name = variable.name.to_uppercase();
+    let segments = variable.value.iter().flat_map(|text| &text.segments);
+    let mut literals = segments.map(|segment| match &segment.part {
+        Some(Part::Literal(text)) => Some(text.as_str()),
+        Some(Part::Secret(_)) | None => None,
+    });
+    // A path says where the secret is, and an empty value is none.
+    let spelled_out = literals
+        .next()
+        .flatten()
+        .is_some_and(|text| !text.is_empty() && !text.starts_with('/'));
+    ends.iter().any(|end| name.ends_with(end)) && spelled_out && literals.all(|one| one.is_some())
 }
 
 /// Containers of others that hold a name which a step must give to one of ours.

@@ -121,13 +121,22 @@ fn tailnet(script: &mut String, deployment: &Deployment, host: &HostName) {
     step(script, "joining the tailnet");
     let _ = write!(
         script,
-        "tailscale up --timeout=180s --auth-key=file:\"$secrets\"/{AUTH_KEY} --hostname={}",
+        "set -- --timeout=180s --hostname={}",
         quoted(node_name(deployment, host))
     );
     if let Some(control_url) = &deployment.tailnet.control_url {
         let _ = write!(script, " --login-server={}", quoted(control_url.as_str()));
     }
-    script.push('\n');
+    // A key is for one login: a second try, once the node is logged in, would fail with it.
+    let _ = write!(
+        script,
+        r#"
+if ! tailscale status --json 2>/dev/null | grep -q '"BackendState": *"Running"'; then
+    set -- "$@" --auth-key=file:"$secrets"/{AUTH_KEY}
+fi
+tailscale up "$@"
+"#
+    );
 }
 
 /// The host's own name on the tailnet: the first label of the full one.

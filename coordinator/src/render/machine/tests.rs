@@ -110,6 +110,20 @@ fn it_is_a_document_that_cloud_init_can_read() {
 }
 
 #[test]
+fn a_second_try_does_not_use_the_key_again() {
+    let text = user_data(&full(), "idp-host");
+    let script: Vec<&str> = text.lines().map(str::trim).collect();
+    let place = |wanted: &str| script.iter().position(|line| line.starts_with(wanted));
+    let asked = place("if ! tailscale status --json").unwrap();
+    assert_eq!(
+        script[asked + 1],
+        r#"set -- "$@" --auth-key=file:"$secrets"/auth-key"#
+    );
+    assert_eq!(script[asked + 2..asked + 4], ["fi", r#"tailscale up "$@""#]);
+    assert_eq!(text.matches("--auth-key").count(), 1);
+}
+
+#[test]
 fn what_the_agent_allows_by_itself_is_not_asked_for() {
     let deployment = full();
     let omni = user_data(&deployment, "omni-host");

@@ -1,7 +1,7 @@
 use super::*;
 use crate::agents::Class;
 use crate::agents::fake::{Call, Fault};
-use crate::rollout::Event;
+use crate::rollout::{Event, StepState};
 
 /// The applies of a story: host, and the how-manieth on it.
 const APPLIES: [(&str, u32); 4] = [("idp", 0), ("omni", 0), ("omni", 1), ("omni", 2)];
@@ -214,6 +214,50 @@ async fn an_outcome_that_cannot_be_found_out_holds_and_is_looked_at_first() {
     };
     assert!(reason.contains("not known"), "{reason}");
     agents.world().host("omni").reachable = true;
+    assert_eq!(desk.resume().await, RolloutResult::Done { changed: true });
+    assert_eq!(agents.portrait(), want);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_and_may_not_be_looked_at_is_kept_in_flight() {
+    let want = want().await;
+    let (result, desk, agents) = from_nothing(|agents| {
+        strike(agents, ("idp", 0), Fault::LostReply, 1);
+        // The preparation looks, then the step before it acts.
+        agents.script("idp", Call::ObserveUnit, Fault::None, 2);
+        agents.script("idp", Call::ObserveUnit, Fault::Refuse, 1);
+    })
+    .await;
+    let RolloutResult::Held { reason, .. } = &result else {
+        panic!("{result:?}");
+    };
+    assert!(reason.contains("not known"), "{reason}");
+    let states = desk.story(FIRST).state;
+    let mut states = states.steps().values().map(|step| &step.state);
+    assert!(states.any(|state| matches!(state, StepState::Running(_))));
+    assert_eq!(desk.resume().await, RolloutResult::Done { changed: true });
+    assert_eq!(agents.portrait(), want);
+    let started =
+        |event: &Event| matches!(event, Event::StepStarted { step, .. } if step.wave == 2);
+    let records = desk.story(FIRST).records.into_iter();
+    assert_eq!(records.filter(|record| started(&record.event)).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_and_may_not_be_looked_at_has_spent_its_operation() {
+    let want = want().await;
+    let (result, desk, agents) = from_nothing(|agents| {
+        agents.script("idp", Call::ObserveUnit, Fault::None, 2);
+        agents.script("idp", Call::ObserveUnit, Fault::Refuse, 1);
+    })
+    .await;
+    assert!(matches!(result, RolloutResult::Held { .. }), "{result:?}");
+    let records = desk.story(FIRST).records;
+    let failure = records.iter().find_map(|record| match &record.event {
+        Event::StepFailed { failure, .. } => Some(failure),
+        _ => None,
+    });
+    assert!(failure.unwrap().operation_spent, "{failure:?}");
     assert_eq!(desk.resume().await, RolloutResult::Done { changed: true });
     assert_eq!(agents.portrait(), want);
 }
