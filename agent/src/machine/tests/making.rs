@@ -179,3 +179,23 @@ async fn a_machine_that_runs_is_told_about_and_not_changed() {
     assert!(rig.config(100, "scsi0").contains("size=8G"));
     assert_eq!(rig.see("idp").await.applied, Some(machine));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_somebody_deleted_is_made_anew_to_its_end() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    rig.simulator
+        .cluster()
+        .happen(Happening::ForeignDestroy { vmid: 100 });
+    let mut larger = machine.clone();
+    larger.disks[0].size_gibibytes = 16;
+    let done = rig.apply(&larger).await.unwrap();
+    assert!(
+        done.summary.contains("was made and runs"),
+        "{}",
+        done.summary
+    );
+    assert!(rig.config(100, "scsi0").contains("size=16G"));
+    assert_eq!(rig.see("idp").await.applied, Some(larger));
+}
