@@ -144,3 +144,23 @@ async fn a_node_that_does_not_answer_may_keep_the_iso_and_that_is_told() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_nobody_named_is_told_of_and_left_alone() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    {
+        let mut cluster = rig.simulator.cluster();
+        let mut copy = cluster.vms[&100].clone();
+        (copy.vmid, copy.node) = (107, "pve2".to_owned());
+        cluster.vms.insert(107, copy);
+    }
+    let refused = rig.delete(&machine).await.unwrap_err();
+    assert_eq!(refused.class, FailureClass::Refused, "{refused}");
+    assert!(refused.message.contains("VM 107 on pve2"), "{refused}");
+    assert_eq!(rig.with_uuid(&machine.uuid), [107].into());
+    // Whoever has been told, and types the name again, means this one.
+    rig.delete(&machine).await.unwrap();
+    assert!(rig.simulator.cluster().vms.is_empty());
+}
