@@ -2,11 +2,10 @@
 
 use omni_scale_proto::machine::MachineIdentity;
 use omni_scale_proto::v1::FailureClass;
-use omni_scale_proxmox::{Complaint, NodeName, Vmid, WaitError};
+use omni_scale_proxmox::{Complaint, Vmid, WaitError};
 
 use super::Machines;
 use super::apply::attempt::{Fate, clearing, look};
-use super::settings::first_boot_file;
 use super::survey::{Found, Reading, Scope, Survey, incarnation_of};
 use super::trouble::Trouble;
 use super::work::{Request, Work};
@@ -170,40 +169,6 @@ impl Work<'_> {
                     place.vmid
                 ));
             }
-        }
-    }
-
-    /// What a machine leaves beside its VM.
-    async fn clean_up(&self) -> Result<(), Trouble> {
-        self.use_up_secrets().await?;
-        let mut found_it = false;
-        let mut silent = Vec::new();
-        for node in self.client.nodes().await? {
-            if node.state == omni_scale_proxmox::NodeState::Online {
-                found_it |= self.delete_first_boot(&node.node).await?;
-            } else {
-                silent.push(node.node);
-            }
-        }
-        if !found_it {
-            self.tell_of_silent(&silent);
-        }
-        Ok(())
-    }
-
-    /// Says where the first-boot ISO may still lie.
-    fn tell_of_silent(&self, nodes: &[NodeName]) {
-        let applied = self.record().and_then(|record| record.applied);
-        let Some(applied) = applied.filter(|applied| applied.user_data.is_some()) else {
-            return;
-        };
-        for node in nodes {
-            self.warn(format!(
-                "node {node} is not online: if the machine's first-boot ISO lies there, delete it \
-                 with `pvesm free {}:iso/{}`",
-                applied.iso_storage,
-                first_boot_file(&self.uuid())
-            ));
         }
     }
 

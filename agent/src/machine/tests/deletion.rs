@@ -2,7 +2,7 @@
 
 use omni_scale_proto::machine::machine_uuid;
 use omni_scale_proto::v1::{FailureClass, MachinePresence};
-use omni_scale_proxmox_simulator::Happening;
+use omni_scale_proxmox_simulator::{Fault, Faults, Happening, Method, Rule};
 
 use super::rig::{Rig, deployment, host, request};
 use crate::machine::check_typed_name;
@@ -163,4 +163,44 @@ async fn a_copy_that_nobody_named_is_told_of_and_left_alone() {
     // Whoever has been told, and types the name again, means this one.
     rig.delete(&machine).await.unwrap();
     assert!(rig.simulator.cluster().vms.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storage_that_does_not_answer_keeps_no_deletion_from_its_end() {
+    let content = "/nodes/{node}/storage/{storage}/content";
+    let volume = "/nodes/{node}/storage/{storage}/content/{volume}";
+    for (method, template) in [(Method::Get, content), (Method::Delete, volume)] {
+        let rig = Rig::new();
+        let machine = host("idp", 0);
+        rig.apply(&machine).await.unwrap();
+        let rule = Rule {
+            times: 1000,
+            ..Rule::next(method, template, Fault::NoRoute)
+        };
+        rig.simulator.cluster().faults.add(rule);
+        let done = rig.delete(&machine).await.unwrap();
+        let command = format!("`pvesm free local:iso/{}`", first_boot_file(&machine.uuid));
+        let told = done.warnings.iter().filter(|said| said.contains(&command));
+        assert!(told.count() > 0, "{:?}", done.warnings);
+        assert_eq!(rig.see("idp").await.incarnation, 1);
+        rig.simulator.cluster().faults = Faults::default();
+        assert!(rig.first_boot_data_is_there(&machine).await);
+        // Asked for once more, it is seen to.
+        let done = rig.delete(&machine).await.unwrap();
+        assert_eq!(done.warnings, Vec::<String>::new());
+        assert!(!rig.first_boot_data_is_there(&machine).await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storage_that_answers_at_the_second_try_is_cleaned() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    let content = "/nodes/{node}/storage/{storage}/content";
+    let rule = Rule::next(Method::Get, content, Fault::Reset);
+    rig.simulator.cluster().faults.add(rule);
+    let done = rig.delete(&machine).await.unwrap();
+    assert_eq!(done.warnings, Vec::<String>::new());
+    assert!(!rig.first_boot_data_is_there(&machine).await);
 }
