@@ -1,7 +1,7 @@
 //! A machine is made, and made once.
 
 use omni_scale_proto::v1::{self, MachinePresence};
-use omni_scale_proxmox_simulator::{Fault, Happening, Method, Rule};
+use omni_scale_proxmox_simulator::{Fault, Faults, Happening, Method, Rule};
 
 use super::rig::{Rig, host, image_sum, request, talos};
 
@@ -198,4 +198,31 @@ async fn a_machine_that_somebody_deleted_is_made_anew_to_its_end() {
     );
     assert!(rig.config(100, "scsi0").contains("size=16G"));
     assert_eq!(rig.see("idp").await.applied, Some(larger));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_somebody_started_halfway_is_brought_to_its_end() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    let rule = Rule {
+        times: 100,
+        ..Rule::next(
+            Method::Put,
+            "/nodes/{node}/qemu/{vmid}/resize",
+            Fault::LockTimeout,
+        )
+    };
+    rig.simulator.cluster().faults.add(rule);
+    rig.apply_within(&machine, 120).await.unwrap_err();
+    rig.simulator.cluster().faults = Faults::default();
+    rig.simulator.cluster().happen(Happening::HaActs {
+        vmid: 100,
+        running: true,
+    });
+    let seen = rig.see("idp").await;
+    assert_eq!((seen.status.as_str(), seen.applied), ("running", None));
+    assert!(!rig.config(100, "scsi0").contains("size=8G"));
+    rig.apply(&machine).await.unwrap();
+    assert!(rig.config(100, "scsi0").contains("size=8G"));
+    assert_eq!(rig.see("idp").await.applied, Some(machine));
 }
