@@ -13,7 +13,7 @@ use omni_scale_proxmox::{
 };
 
 use super::Machines;
-use super::apply::clearing;
+use super::apply::{CREATION, clearing};
 use super::record::MachineRecord;
 use super::settings::{first_boot_file, first_boot_slot, image_sum};
 use super::survey::{Found, Reading, Scope, Sought, Survey, check_sight, incarnation_of};
@@ -298,10 +298,11 @@ async fn half_made(
         if guest.lock.as_deref() != Some("create") || !(ours || range.contains(&vmid.get())) {
             continue;
         }
-        let query = |own| TaskQuery {
+        let query = |own: bool| TaskQuery {
             node: node.clone(),
             vmid: Some(vmid),
-            kind: Some("qmcreate".to_owned()),
+            // Ours creates it; others may restore or clone it, too.
+            kind: own.then(|| CREATION.to_owned()),
             since_unix_seconds: None,
             own,
         };

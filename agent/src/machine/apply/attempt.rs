@@ -15,7 +15,7 @@ use crate::machine::trouble::Trouble;
 use crate::machine::work::Work;
 
 /// What Proxmox calls the making of a VM.
-const CREATION: &str = "qmcreate";
+pub(crate) const CREATION: &str = "qmcreate";
 /// How far apart the clocks of this host and of a node may be, in seconds.
 const CLOCKS: u64 = 600;
 /// Between two looks at a lock that nobody seems to hold: a task may have ended a moment ago.
@@ -172,7 +172,7 @@ pub(crate) async fn look(
     }))
 }
 
-/// The creation that is at work on a VMID, ours or anybody's.
+/// The creation of ours that is at work on a VMID, or anything of anybody's: what others restore looks like a creation.
 async fn running(
     work: &Work<'_>,
     node: &NodeName,
@@ -182,7 +182,7 @@ async fn running(
     let query = TaskQuery {
         node: node.clone(),
         vmid: Some(vmid),
-        kind: Some(CREATION.to_owned()),
+        kind: own.then(|| CREATION.to_owned()),
         since_unix_seconds: None,
         own,
     };

@@ -226,3 +226,31 @@ async fn a_machine_that_somebody_started_halfway_is_brought_to_its_end() {
     assert!(rig.config(100, "scsi0").contains("size=8G"));
     assert_eq!(rig.see("idp").await.applied, Some(machine));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_vm_that_somebody_restores_is_nothing_that_was_left_half_made() {
+    let restore = || Happening::ForeignRestore {
+        vmid: 100,
+        node: "pve1".to_owned(),
+        name: "theirs".to_owned(),
+        lasts: 3_600_000,
+    };
+    // Where the creation left something, and a person has cleared it.
+    let rig = Rig::new();
+    let rule = Rule::next(Method::Post, CREATE, Fault::NoWorker);
+    rig.simulator.cluster().faults.add(rule);
+    rig.apply(&host("idp", 0)).await.unwrap();
+    rig.simulator.cluster().vms.remove(&100);
+    rig.simulator.cluster().happen(restore());
+    assert_eq!(rig.observe(&[]).await.stubs, []);
+    // Where the creation was asked for, and nobody knows whether it was heard.
+    let rig = Rig::new();
+    let rule = Rule::next(Method::Post, CREATE, Fault::Reset);
+    rig.simulator.cluster().faults.add(rule);
+    rig.apply_within(&host("idp", 0), 1).await.unwrap_err();
+    rig.simulator.cluster().happen(restore());
+    let done = rig.apply(&host("idp", 0)).await.unwrap();
+    assert!(done.summary.contains("VM 101"), "{}", done.summary);
+    assert_eq!(done.warnings, Vec::<String>::new());
+    assert_eq!(rig.observe(&[]).await.stubs, []);
+}
