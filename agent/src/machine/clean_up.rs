@@ -99,7 +99,7 @@ impl Work<'_> {
 
     /// Says where the ISO may still lie. It lies in one place only, and nowhere but where it was put.
     fn tell_of(&self, doubts: &[Doubt], found_it: bool) {
-        let applied = self.record().and_then(|record| record.applied);
+        let applied = self.applied();
         let put = applied.as_ref().and_then(put_on);
         for doubt in doubts {
             let elsewhere = match (&doubt.storage, put) {

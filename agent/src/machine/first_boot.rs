@@ -87,10 +87,16 @@ impl Work<'_> {
         self.delete_first_boot(&found.node).await
     }
 
+    /// As this very machine was made: the record may be of the next one of its name by now.
+    pub(super) fn applied(&self) -> Option<v1::Machine> {
+        let applied = self.record()?.applied?;
+        (applied.uuid == self.uuid()).then_some(applied)
+    }
+
     /// Uses up the secrets that the machine was first booted with.
     pub(super) async fn use_up_secrets(&self) -> Result<(), Trouble> {
-        let applied = self.record().and_then(|record| record.applied);
-        let names = applied.as_ref().map(one_time_secrets).unwrap_or_default();
+        let names = self.applied().as_ref().map(one_time_secrets);
+        let names = names.unwrap_or_default();
         let machines = self.machines.clone();
         let used = super::aside::aside(move || machines.use_up(&names)).await;
         let used = used.unwrap_or_else(|error| Err(Failure::from_error(FailureClass::Bug, &error)));

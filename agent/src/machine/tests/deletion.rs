@@ -4,7 +4,7 @@ use omni_scale_proto::machine::machine_uuid;
 use omni_scale_proto::v1::{FailureClass, MachinePresence};
 use omni_scale_proxmox_simulator::{Fault, Faults, Happening, Method, Rule};
 
-use super::rig::{Rig, deployment, host, request};
+use super::rig::{Rig, auth_key, deployment, host, request};
 use crate::machine::check_typed_name;
 use crate::machine::settings::first_boot_file;
 
@@ -203,4 +203,18 @@ async fn a_storage_that_answers_at_the_second_try_is_cleaned() {
     let done = rig.delete(&machine).await.unwrap();
     assert_eq!(done.warnings, Vec::<String>::new());
     assert!(!rig.first_boot_data_is_there(&machine).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_secrets_of_the_next_machine_outlive_the_one_before() {
+    let rig = Rig::new();
+    let first = host("idp", 0);
+    rig.apply(&first).await.unwrap();
+    rig.delete(&first).await.unwrap();
+    let next = host("idp", 1);
+    rig.apply(&next).await.unwrap();
+    rig.delete(&first).await.unwrap();
+    assert!(rig.secrets.get(&auth_key("idp").parse().unwrap()).is_some());
+    let identity = request(&next).machine;
+    assert!(rig.machines.enrollment_secret(&identity).is_ok());
 }
