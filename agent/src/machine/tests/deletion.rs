@@ -6,6 +6,7 @@ use omni_scale_proxmox_simulator::{Fault, Faults, Happening, Method, Rule};
 
 use super::rig::{Rig, auth_key, deployment, host, request};
 use crate::machine::check_typed_name;
+use crate::machine::record::{Attempt, Place};
 use crate::machine::settings::first_boot_file;
 
 #[tokio::test(start_paused = true)]
@@ -217,4 +218,42 @@ async fn the_secrets_of_the_next_machine_outlive_the_one_before() {
     assert!(rig.secrets.get(&auth_key("idp").parse().unwrap()).is_some());
     let identity = request(&next).machine;
     assert!(rig.machines.enrollment_secret(&identity).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_that_ends_while_it_is_looked_at_leaves_nothing_behind() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    let whole = {
+        let mut cluster = rig.simulator.cluster();
+        let vm = cluster.vms.get_mut(&100).unwrap();
+        let half = [("lock".to_owned(), "create".to_owned())].into();
+        std::mem::replace(&mut vm.config, half)
+    };
+    let attempt = Attempt {
+        uuid: machine.uuid.clone(),
+        place: Place {
+            node: "pve1".parse().unwrap(),
+            vmid: omni_scale_proxmox::Vmid::new(100).unwrap(),
+        },
+        digest: String::new(),
+        since_unix_seconds: 0,
+        task: None,
+        not_begun: false,
+    };
+    let name = "idp".parse().unwrap();
+    let kept = rig.machines.keep(deployment(), &name, |record| {
+        record.place = None;
+        record.attempt = Some(attempt);
+    });
+    kept.await.unwrap();
+    let ends = async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let mut cluster = rig.simulator.cluster();
+        cluster.vms.get_mut(&100).unwrap().config = whole;
+    };
+    let (done, ()) = tokio::join!(rig.delete(&machine), ends);
+    assert_eq!(done.unwrap().warnings, Vec::<String>::new());
+    assert!(rig.simulator.cluster().vms.is_empty());
 }
