@@ -27,7 +27,8 @@ pub enum Complaint {
     NoQuorum,
     /// The configuration is not the one whose digest was sent. Read it again before anything else.
     Modified,
-    /// `got no worker upid - start worker failed`. After a create the VM's stub is already written.
+    /// `got no worker upid - start worker failed`, `starting worker failed: …`, `unable to fork worker - …`. After a
+    /// create the VM's stub is already written.
     NoWorker,
     /// The task's process died without a word: `unexpected status`.
     WorkerDied,
@@ -69,7 +70,11 @@ impl Complaint {
             Self::NoSuchTask
         } else if has("no quorum") || has("not quorate") {
             Self::NoQuorum
-        } else if has("no worker upid") {
+        } else if has("no worker upid")
+            || has("start worker failed")
+            || has("starting worker failed")
+            || has("unable to fork worker")
+        {
             Self::NoWorker
         } else if has("unexpected status") {
             Self::WorkerDied
@@ -232,6 +237,15 @@ mod tests {
                 Modified,
             ),
             ("got no worker upid - start worker failed", NoWorker),
+            (
+                "got invalid worker upid (UPID:) - start worker failed",
+                NoWorker,
+            ),
+            (
+                "starting worker failed: unable to create output file - No space left on device",
+                NoWorker,
+            ),
+            ("unable to fork worker - Cannot allocate memory", NoWorker),
             ("QEMU guest agent is not running", GuestAgentSilent),
         ];
         understood(Class::Transient, &texts);

@@ -2,12 +2,11 @@
 
 use omni_scale_proto::machine::MachineIdentity;
 use omni_scale_proto::v1::FailureClass;
-use omni_scale_proxmox::{Complaint, NodeName, Vmid, WaitError};
+use omni_scale_proxmox::{Complaint, Vmid, WaitError};
 
 use super::Machines;
 use super::apply::attempt::{Fate, clearing, look};
-use super::settings::first_boot_file;
-use super::survey::{Found, Reading, Survey, incarnation_of};
+use super::survey::{Found, Reading, Scope, Survey, incarnation_of};
 use super::trouble::Trouble;
 use super::work::{Request, Work};
 use crate::operation::{Done, Failure, Reporter};
@@ -70,11 +69,13 @@ impl Work<'_> {
             self.tell_of_others(&survey);
             self.clean_up().await?;
             self.note_deleted(incarnation).await?;
-            return Ok(Deletion::NotThere);
+            // An earlier round may have deleted it, and not have heard so.
+            return Ok(self.pinned().map_or(Deletion::NotThere, Deletion::Deleted));
         };
         found
             .check_owned(self.deployment, &self.identity)
             .map_err(Trouble::Final)?;
+        self.pin(&found)?;
         let vmid = found.vmid;
         self.power_off().await?;
         self.destroy().await?;
@@ -109,15 +110,20 @@ impl Work<'_> {
         }
     }
 
+    /// Nothing has its identity any more. A copy that has it is told of, and was not asked for.
     async fn confirm_gone(&self, vmid: Vmid) -> Result<(), Trouble> {
-        match self.seek().await?.1 {
-            None => Ok(()),
-            Some(found) if found.identity != self.identity => Ok(()),
-            Some(found) => Err(Trouble::passing(format!(
-                "VM {vmid} on {} was deleted, and is there",
-                found.node
-            ))),
+        let survey = self.survey(Scope::All).await?;
+        let mut left = survey.all(&self.identity);
+        if left.is_empty() {
+            // Nor without its marker, nor where nothing could be read.
+            let found = self.seek().await?.1;
+            left.extend(found.filter(|found| found.identity == self.identity));
         }
+        if let Some(found) = left.iter().find(|found| found.vmid == vmid) {
+            let message = format!("VM {vmid} on {} was deleted, and is there", found.node);
+            return Err(Trouble::passing(message));
+        }
+        left.iter().try_for_each(|copy| self.check_pinned(copy))
     }
 
     /// A creation that is under way makes something yet: it is waited for.
@@ -163,40 +169,6 @@ impl Work<'_> {
                     place.vmid
                 ));
             }
-        }
-    }
-
-    /// What a machine leaves beside its VM.
-    async fn clean_up(&self) -> Result<(), Trouble> {
-        self.use_up_secrets().await?;
-        let mut found_it = false;
-        let mut silent = Vec::new();
-        for node in self.client.nodes().await? {
-            if node.state == omni_scale_proxmox::NodeState::Online {
-                found_it |= self.delete_first_boot(&node.node).await?;
-            } else {
-                silent.push(node.node);
-            }
-        }
-        if !found_it {
-            self.tell_of_silent(&silent);
-        }
-        Ok(())
-    }
-
-    /// Says where the first-boot ISO may still lie.
-    fn tell_of_silent(&self, nodes: &[NodeName]) {
-        let applied = self.record().and_then(|record| record.applied);
-        let Some(applied) = applied.filter(|applied| applied.user_data.is_some()) else {
-            return;
-        };
-        for node in nodes {
-            self.warn(format!(
-                "node {node} is not online: if the machine's first-boot ISO lies there, delete it \
-                 with `pvesm free {}:iso/{}`",
-                applied.iso_storage,
-                first_boot_file(&self.uuid())
-            ));
         }
     }
 

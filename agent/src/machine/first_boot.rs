@@ -84,13 +84,19 @@ impl Work<'_> {
         }
         self.use_up_secrets().await?;
         let found = self.eject().await?;
-        self.delete_first_boot(&found.node).await.map(drop)
+        self.delete_first_boot(&found.node).await
+    }
+
+    /// As this very machine was made: the record may be of the next one of its name by now.
+    pub(super) fn applied(&self) -> Option<v1::Machine> {
+        let applied = self.record()?.applied?;
+        (applied.uuid == self.uuid()).then_some(applied)
     }
 
     /// Uses up the secrets that the machine was first booted with.
     pub(super) async fn use_up_secrets(&self) -> Result<(), Trouble> {
-        let applied = self.record().and_then(|record| record.applied);
-        let names = applied.as_ref().map(one_time_secrets).unwrap_or_default();
+        let names = self.applied().as_ref().map(one_time_secrets);
+        let names = names.unwrap_or_default();
         let machines = self.machines.clone();
         let used = super::aside::aside(move || machines.use_up(&names)).await;
         let used = used.unwrap_or_else(|error| Err(Failure::from_error(FailureClass::Bug, &error)));
@@ -128,36 +134,55 @@ impl Work<'_> {
         drive.volume.filter(|volume| volume.path() == file)
     }
 
-    /// Deletes the ISO wherever a storage of this node has it. Whether one had it.
-    pub(super) async fn delete_first_boot(&self, node: &NodeName) -> Result<bool, Trouble> {
-        let mut had_it = false;
-        let kind = ContentKind::Iso;
-        let file = format!("iso/{}", first_boot_file(&self.uuid()));
-        let storages = self.client.storages(node, Some(&kind)).await?;
-        for storage in storages.into_iter().filter(|storage| storage.active) {
-            let name: StorageId = storage.storage;
-            let content = self.client.content(node, &name, Some(&kind), None).await?;
-            let ours = content
-                .into_iter()
-                .find(|content| content.volume.path() == file);
-            let Some(ours) = ours else {
-                continue;
-            };
-            had_it = true;
-            let _passage = self.enter(node, [name.as_str()]).await?;
-            self.stage(format!("deleting `{}`", ours.volume));
-            let deleted = match self.client.delete_content(node, &ours.volume).await {
-                Ok(Some(task)) => self.wait(&task).await.map(drop),
-                Ok(None) => Ok(()),
-                Err(error) if is_gone(&error) => Ok(()),
-                Err(error) => return Err(error.into()),
-            };
-            match deleted {
-                Err(WaitError::Failed(failed)) if failed.complaint == Complaint::DoesNotExist => {}
-                deleted => deleted?,
+    /// Deletes the ISO wherever a storage of this node has it.
+    async fn delete_first_boot(&self, node: &NodeName) -> Result<(), Trouble> {
+        for storage in self.iso_storages(node).await? {
+            if let Some(volume) = self.first_boot_on(node, &storage).await? {
+                self.delete_volume(node, &storage, &volume).await?;
             }
         }
-        Ok(had_it)
+        Ok(())
+    }
+
+    /// The storages of a node that may have ISOs.
+    pub(super) async fn iso_storages(&self, node: &NodeName) -> Result<Vec<StorageId>, Trouble> {
+        let storages = self.client.storages(node, Some(&ContentKind::Iso)).await?;
+        let active = storages.into_iter().filter(|storage| storage.active);
+        Ok(active.map(|storage| storage.storage).collect())
+    }
+
+    /// The ISO of this very machine, if this storage has it.
+    pub(super) async fn first_boot_on(
+        &self,
+        node: &NodeName,
+        storage: &StorageId,
+    ) -> Result<Option<VolumeId>, Trouble> {
+        let file = format!("iso/{}", first_boot_file(&self.uuid()));
+        let kind = Some(&ContentKind::Iso);
+        let content = self.client.content(node, storage, kind, None).await?;
+        let mut volumes = content.into_iter().map(|content| content.volume);
+        Ok(volumes.find(|volume| volume.path() == file))
+    }
+
+    /// Deletes a file of ours. One that is gone already is as good.
+    pub(super) async fn delete_volume(
+        &self,
+        node: &NodeName,
+        storage: &StorageId,
+        volume: &VolumeId,
+    ) -> Result<(), Trouble> {
+        let _passage = self.enter(node, [storage.as_str()]).await?;
+        self.stage(format!("deleting `{volume}`"));
+        let deleted = match self.client.delete_content(node, volume).await {
+            Ok(Some(task)) => self.wait(&task).await.map(drop),
+            Ok(None) => Ok(()),
+            Err(error) if is_gone(&error) => Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        match deleted {
+            Err(WaitError::Failed(failed)) if failed.complaint == Complaint::DoesNotExist => Ok(()),
+            deleted => Ok(deleted?),
+        }
     }
 }
 

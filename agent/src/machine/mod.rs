@@ -10,6 +10,7 @@
 mod apply;
 mod aside;
 mod check;
+mod clean_up;
 mod control;
 mod delete;
 mod first_boot;

@@ -13,7 +13,7 @@ use omni_scale_proxmox::{
 };
 
 use super::Machines;
-use super::apply::clearing;
+use super::apply::{CREATION, clearing};
 use super::record::MachineRecord;
 use super::settings::{first_boot_file, first_boot_slot, image_sum};
 use super::survey::{Found, Reading, Scope, Sought, Survey, check_sight, incarnation_of};
@@ -25,6 +25,13 @@ use crate::operation::Failure;
 const GUEST_WITHIN: Duration = Duration::from_secs(3);
 /// How many machines, or nodes, are asked about at once.
 const AT_ONCE: usize = 8;
+
+/// Whether the images on the nodes are wanted, too: every storage of every node is searched for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Images {
+    Listed,
+    LeftOut,
+}
 
 /// What somebody wants to know.
 #[derive(Debug, Clone)]
@@ -40,19 +47,15 @@ pub struct Question {
 impl Machines {
     /// The cluster and the machines as they are now. Never fails: what cannot be had is not known.
     pub async fn observe(&self, question: &Question) -> v1::MachinesObservation {
-        match self.look(question).await {
-            Ok(observation) => observation,
-            Err(failure) => v1::MachinesObservation {
-                reason: match failure.hint {
-                    Some(hint) => format!("{}\nhint: {hint}", failure.message),
-                    None => failure.message,
-                },
-                ..v1::MachinesObservation::default()
-            },
-        }
+        let observation = self.look(question, Images::Listed).await;
+        observation.unwrap_or_else(unknown)
     }
 
-    async fn look(&self, question: &Question) -> Result<v1::MachinesObservation, Failure> {
+    pub(super) async fn look(
+        &self,
+        question: &Question,
+        images: Images,
+    ) -> Result<v1::MachinesObservation, Failure> {
         let deployment = self.deployment().ok_or_else(|| {
             let message = "this agent is not enrolled in a deployment";
             Failure::new(v1::FailureClass::Refused, message)
@@ -73,6 +76,7 @@ impl Machines {
             survey: &survey,
             known: &known,
             creating: &creating,
+            images,
         };
         let themselves = survey.names();
         let names = question.names.iter().chain(known.keys());
@@ -94,12 +98,24 @@ impl Machines {
     }
 }
 
+/// What is said of a cluster that cannot be looked at.
+pub(super) fn unknown(failure: Failure) -> v1::MachinesObservation {
+    v1::MachinesObservation {
+        reason: match failure.hint {
+            Some(hint) => format!("{}\nhint: {hint}", failure.message),
+            None => failure.message,
+        },
+        ..v1::MachinesObservation::default()
+    }
+}
+
 struct Look<'a> {
     client: &'a Client,
     deployment: DeploymentId,
     survey: &'a Survey,
     known: &'a BTreeMap<MachineName, MachineRecord>,
     creating: &'a BTreeSet<Vmid>,
+    images: Images,
 }
 
 impl Look<'_> {
@@ -233,7 +249,7 @@ impl Look<'_> {
             name: node.node.to_string(),
             online,
             free_memory_mebibytes: free / (1024 * 1024),
-            image_sha256: if online {
+            image_sha256: if online && self.images == Images::Listed {
                 self.images(&node.node).await
             } else {
                 Vec::new()
@@ -298,10 +314,11 @@ async fn half_made(
         if guest.lock.as_deref() != Some("create") || !(ours || range.contains(&vmid.get())) {
             continue;
         }
-        let query = |own| TaskQuery {
+        let query = |own: bool| TaskQuery {
             node: node.clone(),
             vmid: Some(vmid),
-            kind: Some("qmcreate".to_owned()),
+            // Ours creates it; others may restore or clone it, too.
+            kind: own.then(|| CREATION.to_owned()),
             since_unix_seconds: None,
             own,
         };

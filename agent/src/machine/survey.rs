@@ -127,6 +127,13 @@ impl Survey {
             .collect()
     }
 
+    /// Every VM that says to be this machine: more than one when somebody has restored it from a backup.
+    pub(super) fn all(&self, identity: &MachineIdentity) -> Vec<Found> {
+        self.found()
+            .filter(|found| found.identity == *identity)
+            .collect()
+    }
+
     fn found(&self) -> impl Iterator<Item = Found> {
         self.readings.iter().filter_map(|(vmid, (node, reading))| {
             let Reading::Config(config) = reading else {

@@ -1,14 +1,15 @@
 //! One piece of work on one machine: whom it asks, how it looks, how it waits.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use omni_scale_proto::id::{DeploymentId, MachineName};
 use omni_scale_proto::machine::MachineIdentity;
 use omni_scale_proto::v1::{self, FailureClass, progress::Event};
 use omni_scale_proxmox::{
-    CancellationToken, Client, LogLine, NodeName, Patience, StorageId, TaskEnd, Upid, WaitError,
+    CancellationToken, Client, LogLine, NodeName, Patience, StorageId, TaskEnd, Upid, Vmid,
+    WaitError,
 };
 use tokio::time::Instant;
 
@@ -42,6 +43,8 @@ pub(super) struct Work<'a> {
     pub(super) identity: MachineIdentity,
     pub(super) deadline: Instant,
     pub(super) reporter: &'a Reporter,
+    /// The one VM that this work is upon, once it has chosen.
+    pinned: OnceLock<Vmid>,
     warnings: Mutex<Vec<String>>,
 }
 
@@ -60,6 +63,7 @@ impl<'a> Work<'a> {
             identity: request.machine.clone(),
             deadline: request.deadline,
             reporter,
+            pinned: OnceLock::new(),
             warnings: Mutex::default(),
         })
     }
@@ -144,7 +148,36 @@ impl<'a> Work<'a> {
         }
     }
 
-    async fn survey(&self, scope: Scope) -> Result<Survey, Trouble> {
+    /// From now on this VM and no other one is the machine: what was restored from a backup has the same identity.
+    /// Refuses another one than before.
+    pub(super) fn pin(&self, found: &Found) -> Result<(), Trouble> {
+        self.pinned.get_or_init(|| found.vmid);
+        self.check_pinned(found)
+    }
+
+    /// The VM that this work is upon, if it has chosen one.
+    pub(super) fn pinned(&self) -> Option<Vmid> {
+        self.pinned.get().copied()
+    }
+
+    /// Refuses another VM than the one that this work is upon.
+    pub(super) fn check_pinned(&self, found: &Found) -> Result<(), Trouble> {
+        let Some(pinned) = self.pinned().filter(|pinned| *pinned != found.vmid) else {
+            return Ok(());
+        };
+        let failure = Failure::new(
+            FailureClass::Refused,
+            format!(
+                "VM {} on {} says to be machine {}, too; nothing was done to it",
+                found.vmid, found.node, self.identity
+            ),
+        );
+        Err(Trouble::Final(failure.with_hint(format!(
+            "it may come from a backup, and VM {pinned} was meant; if it is to go, too, delete the machine once more"
+        ))))
+    }
+
+    pub(super) async fn survey(&self, scope: Scope) -> Result<Survey, Trouble> {
         let known = self.machines.records(self.deployment);
         Ok(Survey::take(&self.client, self.deployment, &known, scope).await?)
     }
@@ -157,6 +190,7 @@ impl<'a> Work<'a> {
         found
             .check_owned(self.deployment, &self.identity)
             .map_err(Trouble::Final)?;
+        self.check_pinned(&found)?;
         Ok(found)
     }
 

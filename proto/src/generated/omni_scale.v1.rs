@@ -3459,7 +3459,7 @@ pub struct HypervisorNode {
     /// Mebibytes. A measurement: never part of a plan's basis.
     #[prost(uint64, tag = "3")]
     pub free_memory_mebibytes: u64,
-    /// Sums of the images of ours that this node can read.
+    /// Sums of the images of ours that this node can read. Not listed for who watches.
     #[prost(string, repeated, tag = "4")]
     pub image_sha256: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }

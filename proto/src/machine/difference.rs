@@ -17,7 +17,7 @@ pub enum MachineAction {
     Keep,
     /// There is none: it is created and started.
     Create,
-    /// A creation of ours has begun: it is brought to its end.
+    /// It was begun by us, and not brought to its end: it is.
     Finish,
     /// It is there and does not run.
     Start,
@@ -34,6 +34,18 @@ pub struct MachineChange {
     pub effect: Effect,
     /// What is other than declared, and is left so.
     pub differs: Vec<String>,
+}
+
+impl MachineChange {
+    /// Whether it takes from the cluster, and from its secrets, what a new machine needs.
+    pub fn makes(&self) -> bool {
+        match self.action {
+            MachineAction::Create => true,
+            // One that runs has all of it.
+            MachineAction::Finish => self.effect > Effect::None,
+            MachineAction::Keep | MachineAction::Start => false,
+        }
+    }
 }
 
 /// What must be done to this machine. `observed` is its own observation: `None` means that the
@@ -68,6 +80,14 @@ pub fn machine_difference(
             "its creation has begun and not ended",
             Effect::Start,
         ),
+        MachinePresence::Present if observed.status == "running" && observed.applied.is_none() => {
+            change(
+                MachineAction::Finish,
+                "it was never brought to its end",
+                // It runs, and goes on.
+                Effect::None,
+            )
+        }
         MachinePresence::Present if observed.status == "running" => MachineChange {
             action: MachineAction::Keep,
             reasons: Vec::new(),
@@ -151,6 +171,20 @@ mod tests {
         assert_eq!(action(&observed(Creating, "")), MachineAction::Finish);
         assert_eq!(action(&observed(Present, "stopped")), MachineAction::Start);
         assert_eq!(action(&observed(Present, "running")), MachineAction::Keep);
+    }
+
+    #[test]
+    fn a_machine_that_runs_and_was_never_brought_to_its_end_is_finished() {
+        let machine = CheckedMachine::try_from(examples::talos("cp-1")).unwrap();
+        let started_by_others = v1::MachineObservation {
+            applied: None,
+            ..observed(MachinePresence::Present, "running")
+        };
+        let change = machine_difference(&machine, Some(&started_by_others)).unwrap();
+        assert_eq!(change.action, MachineAction::Finish);
+        assert_eq!(change.effect, Effect::None);
+        assert_eq!(change.reasons, ["it was never brought to its end"]);
+        assert!(!change.makes());
     }
 
     #[test]

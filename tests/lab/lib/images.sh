@@ -37,7 +37,8 @@ base_image() {
 
 # build_base BASE…: make the base images that are not there yet.
 build_base() {
-    local base image suite packages
+    local base image suite packages tarball=$LAB_STATE/base.$BASHPID.tar
+    mkdir -p "$LAB_STATE"
     for base in "$@"; do
         image=$(base_image "$base")
         if docker image inspect "$image" >/dev/null 2>&1; then
@@ -46,9 +47,14 @@ build_base() {
         fi
         read -r suite packages <<<"$(base_recipe "$base")"
         say "making $image: $suite with $packages"
-        mmdebstrap "${BASE_OPTIONS[@]}" --include="$packages" \
-            "$suite" - "deb $(debian_mirror) $suite main" |
-            docker import --change "LABEL $LAB_LABEL=base" - "$image"
+        # Not piped: an import of half a system would count as made.
+        if ! mmdebstrap "${BASE_OPTIONS[@]}" --include="$packages" \
+            "$suite" - "deb $(debian_mirror) $suite main" >"$tarball"; then
+            rm -f "$tarball"
+            return 1
+        fi
+        docker import --change "LABEL $LAB_LABEL=base" "$tarball" "$image"
+        rm -f "$tarball"
     done
 }
 

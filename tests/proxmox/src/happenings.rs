@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::Caller;
 use crate::cluster::Cluster;
-use crate::jobs::vm_lock;
+use crate::jobs::{Job, vm_lock};
 use crate::random::Random;
 use crate::storage::split;
 use crate::vms::Vm;
@@ -32,6 +33,17 @@ pub enum Happening {
         node: String,
         /// Its name.
         name: String,
+    },
+    /// Somebody else restores a VM from a backup; nothing if the VMID is taken.
+    ForeignRestore {
+        /// Its id.
+        vmid: u32,
+        /// Its node.
+        node: String,
+        /// Its name, once it is whole.
+        name: String,
+        /// Milliseconds.
+        lasts: u64,
     },
     /// Somebody else deletes a VM, whosever it is.
     ForeignDestroy {
@@ -142,6 +154,12 @@ impl Cluster {
             Happening::ForeignCreate { vmid, node, name } => {
                 self.foreign_create(vmid, &node, &name);
             }
+            Happening::ForeignRestore {
+                vmid,
+                node,
+                name,
+                lasts,
+            } => self.foreign_restore(vmid, &node, name, lasts),
             Happening::ForeignDestroy { vmid } => self.foreign_destroy(vmid),
             Happening::ForeignRecreate { vmid, name } => {
                 if let Some(node) = self.vms.get(&vmid).map(|vm| vm.node.clone()) {
@@ -202,7 +220,38 @@ impl Cluster {
         if self.vms.contains_key(&vmid) || !self.nodes.contains_key(node) {
             return;
         }
-        let mut vm = Vm::stub(vmid, node, self.settings.guest_shutdown_ms);
+        let vm = Vm::stub(vmid, node, self.settings.guest_shutdown_ms);
+        self.vms.insert(vmid, vm);
+        self.make_whole(vmid, name);
+    }
+
+    /// Until its task ends, nothing stands in the configuration but its lock, as with a creation.
+    fn foreign_restore(&mut self, vmid: u32, node: &str, name: String, lasts: u64) {
+        if self.vms.contains_key(&vmid) || !self.nodes.contains_key(node) {
+            return;
+        }
+        let vm = Vm::stub(vmid, node, self.settings.guest_shutdown_ms);
+        self.vms.insert(vmid, vm);
+        let job = Job::Restore {
+            vmid,
+            name,
+            lasts: Some(lasts),
+        };
+        let root = Caller("root@pam".to_owned());
+        // A fault that waits for a worker of ours would meet this one; then it is not restored.
+        if self
+            .spawn(&root, node, "qmrestore", &vmid.to_string(), job)
+            .is_err()
+        {
+            self.vms.remove(&vmid);
+        }
+    }
+
+    /// What somebody else makes is theirs.
+    pub(crate) fn make_whole(&mut self, vmid: u32, name: &str) {
+        let Some(vm) = self.vms.get_mut(&vmid) else {
+            return;
+        };
         let uuid = self.random.uuid();
         self.foreign.insert(uuid.clone());
         vm.config = [
@@ -213,7 +262,6 @@ impl Cluster {
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
-        self.vms.insert(vmid, vm);
     }
 
     fn foreign_destroy(&mut self, vmid: u32) {

@@ -25,6 +25,12 @@ pub(crate) enum Job {
     OnVm(OnVm),
     Download(Download),
     Import(Import),
+    /// Somebody else's, which is whole when it ends.
+    Restore {
+        vmid: u32,
+        name: String,
+        lasts: Option<u64>,
+    },
     Remove {
         id: String,
         started: bool,
@@ -185,6 +191,13 @@ impl Job {
             Self::OnVm(work) => work.step(cluster, scratch),
             Self::Download(download) => download.step(cluster, scratch),
             Self::Import(import) => import.step(cluster, scratch),
+            Self::Restore { vmid, name, lasts } => {
+                if let Some(lasts) = lasts.take() {
+                    return Step::Again(lasts);
+                }
+                cluster.make_whole(*vmid, name);
+                Step::Done(Ok(()))
+            }
             Self::Remove { id, started } => {
                 if !*started {
                     *started = true;

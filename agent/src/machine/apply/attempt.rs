@@ -15,7 +15,7 @@ use crate::machine::trouble::Trouble;
 use crate::machine::work::Work;
 
 /// What Proxmox calls the making of a VM.
-const CREATION: &str = "qmcreate";
+pub(crate) const CREATION: &str = "qmcreate";
 /// How far apart the clocks of this host and of a node may be, in seconds.
 const CLOCKS: u64 = 600;
 /// Between two looks at a lock that nobody seems to hold: a task may have ended a moment ago.
@@ -42,12 +42,7 @@ impl Making<'_> {
         let Some(attempt) = self.work.record().and_then(|record| record.attempt) else {
             return self.settle_forgotten(survey).await;
         };
-        let mut fate = fate(&self.work, survey, &attempt).await?;
-        if let Fate::Stub(place) = &fate {
-            sleep(PAUSE).await;
-            fate = look(&self.work, &place.node, &attempt).await?;
-        }
-        match fate {
+        match fate(&self.work, survey, &attempt).await? {
             Fate::Nothing => Ok(true),
             Fate::Whole => Ok(false),
             Fate::Running(task) => {
@@ -126,18 +121,35 @@ pub(crate) fn clearing(vmid: Vmid) -> String {
 /// What has become of an attempt, by a look at the cluster.
 async fn fate(work: &Work<'_>, survey: &Survey, attempt: &Attempt) -> Result<Fate, Trouble> {
     if let Some(node) = survey.node_of(attempt.place.vmid) {
-        return look(work, &node.clone(), attempt).await;
+        return look(work, node, attempt).await;
     }
     let running = running(work, &attempt.place.node, attempt.place.vmid, true).await?;
     Ok(running.map_or(Fate::Nothing, Fate::Running))
 }
 
-/// What has become of an attempt whose VMID is taken on this node.
+/// What has become of an attempt whose VMID is taken on this node. What seems to be left half-made is looked at twice.
 pub(crate) async fn look(
     work: &Work<'_>,
     node: &NodeName,
     attempt: &Attempt,
 ) -> Result<Fate, Trouble> {
+    let mut fate = look_once(work, node, attempt).await?;
+    if let Fate::Stub(place) = &fate {
+        sleep(PAUSE).await;
+        fate = look_once(work, &place.node, attempt).await?;
+    }
+    if let Fate::Stub(Place { node, vmid }) = &fate {
+        let begun = attempt.not_begun || attempt.task.is_some();
+        if !begun && !ended(work, node, attempt).await? {
+            work.warn(format!(
+                "VM {vmid} on {node} is locked for a creation that nobody is seen to make; it may be ours"
+            ));
+        }
+    }
+    Ok(fate)
+}
+
+async fn look_once(work: &Work<'_>, node: &NodeName, attempt: &Attempt) -> Result<Fate, Trouble> {
     let vmid = attempt.place.vmid;
     let config = match read(&work.client, node, vmid).await {
         Reading::Config(config) => config,
@@ -160,19 +172,13 @@ pub(crate) async fn look(
     if running(work, node, vmid, false).await?.is_some() {
         return Ok(Fate::Theirs);
     }
-    let certain = attempt.not_begun || attempt.task.is_some() || ended(work, node, attempt).await?;
-    if !certain {
-        work.warn(format!(
-            "VM {vmid} on {node} is locked for a creation that nobody is seen to make; it may be ours"
-        ));
-    }
     Ok(Fate::Stub(Place {
         node: node.clone(),
         vmid,
     }))
 }
 
-/// The creation that is at work on a VMID, ours or anybody's.
+/// The creation of ours that is at work on a VMID, or anything of anybody's: what others restore looks like a creation.
 async fn running(
     work: &Work<'_>,
     node: &NodeName,
@@ -182,7 +188,7 @@ async fn running(
     let query = TaskQuery {
         node: node.clone(),
         vmid: Some(vmid),
-        kind: Some(CREATION.to_owned()),
+        kind: own.then(|| CREATION.to_owned()),
         since_unix_seconds: None,
         own,
     };

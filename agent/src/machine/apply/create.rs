@@ -103,6 +103,10 @@ impl Making<'_> {
             .keep(move |record| {
                 record.incarnation = incarnation;
                 record.attempt = Some(attempt);
+                // What there was before is gone: this one has its end still before it.
+                record.place = None;
+                record.complete = false;
+                record.applied = None;
             })
             .await
     }

@@ -20,8 +20,11 @@ impl Making<'_> {
         let status = self.work.client.status(&found.node, found.vmid).await?;
         let runs = status.state == PowerState::Running;
         let complete = self.work.record().is_some_and(|record| record.complete);
-        if !complete && !runs {
+        if !complete {
+            // A disk grows under a VM that runs, too; whether that still needs its ISO cannot be told.
             self.grow().await?;
+        }
+        if !complete && !runs {
             self.mend_first_boot().await?;
         }
         if !runs {

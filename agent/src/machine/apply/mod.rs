@@ -17,7 +17,7 @@ use omni_scale_proto::v1::{self, FailureClass};
 use omni_scale_proxmox::Vmid;
 use tokio::time::Instant;
 
-pub(super) use attempt::clearing;
+pub(super) use attempt::{CREATION, clearing};
 
 use super::Machines;
 use super::survey::Found;

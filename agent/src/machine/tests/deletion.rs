@@ -2,10 +2,11 @@
 
 use omni_scale_proto::machine::machine_uuid;
 use omni_scale_proto::v1::{FailureClass, MachinePresence};
-use omni_scale_proxmox_simulator::Happening;
+use omni_scale_proxmox_simulator::{Fault, Faults, Happening, Method, Rule};
 
-use super::rig::{Rig, deployment, host, request};
+use super::rig::{Rig, auth_key, deployment, host, request};
 use crate::machine::check_typed_name;
+use crate::machine::record::{Attempt, Place};
 use crate::machine::settings::first_boot_file;
 
 #[tokio::test(start_paused = true)]
@@ -143,4 +144,116 @@ async fn a_node_that_does_not_answer_may_keep_the_iso_and_that_is_told() {
             );
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_nobody_named_is_told_of_and_left_alone() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    {
+        let mut cluster = rig.simulator.cluster();
+        let mut copy = cluster.vms[&100].clone();
+        (copy.vmid, copy.node) = (107, "pve2".to_owned());
+        cluster.vms.insert(107, copy);
+    }
+    let refused = rig.delete(&machine).await.unwrap_err();
+    assert_eq!(refused.class, FailureClass::Refused, "{refused}");
+    assert!(refused.message.contains("VM 107 on pve2"), "{refused}");
+    assert_eq!(rig.with_uuid(&machine.uuid), [107].into());
+    // Whoever has been told, and types the name again, means this one.
+    rig.delete(&machine).await.unwrap();
+    assert!(rig.simulator.cluster().vms.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storage_that_does_not_answer_keeps_no_deletion_from_its_end() {
+    let content = "/nodes/{node}/storage/{storage}/content";
+    let volume = "/nodes/{node}/storage/{storage}/content/{volume}";
+    for (method, template) in [(Method::Get, content), (Method::Delete, volume)] {
+        let rig = Rig::new();
+        let machine = host("idp", 0);
+        rig.apply(&machine).await.unwrap();
+        let rule = Rule {
+            times: 1000,
+            ..Rule::next(method, template, Fault::NoRoute)
+        };
+        rig.simulator.cluster().faults.add(rule);
+        let done = rig.delete(&machine).await.unwrap();
+        let command = format!("`pvesm free local:iso/{}`", first_boot_file(&machine.uuid));
+        let told = done.warnings.iter().filter(|said| said.contains(&command));
+        assert!(told.count() > 0, "{:?}", done.warnings);
+        assert_eq!(rig.see("idp").await.incarnation, 1);
+        rig.simulator.cluster().faults = Faults::default();
+        assert!(rig.first_boot_data_is_there(&machine).await);
+        // Asked for once more, it is seen to.
+        let done = rig.delete(&machine).await.unwrap();
+        assert_eq!(done.warnings, Vec::<String>::new());
+        assert!(!rig.first_boot_data_is_there(&machine).await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storage_that_answers_at_the_second_try_is_cleaned() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    let content = "/nodes/{node}/storage/{storage}/content";
+    let rule = Rule::next(Method::Get, content, Fault::Reset);
+    rig.simulator.cluster().faults.add(rule);
+    let done = rig.delete(&machine).await.unwrap();
+    assert_eq!(done.warnings, Vec::<String>::new());
+    assert!(!rig.first_boot_data_is_there(&machine).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_secrets_of_the_next_machine_outlive_the_one_before() {
+    let rig = Rig::new();
+    let first = host("idp", 0);
+    rig.apply(&first).await.unwrap();
+    rig.delete(&first).await.unwrap();
+    let next = host("idp", 1);
+    rig.apply(&next).await.unwrap();
+    rig.delete(&first).await.unwrap();
+    assert!(rig.secrets.get(&auth_key("idp").parse().unwrap()).is_some());
+    let identity = request(&next).machine;
+    assert!(rig.machines.enrollment_secret(&identity).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_that_ends_while_it_is_looked_at_leaves_nothing_behind() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    let whole = {
+        let mut cluster = rig.simulator.cluster();
+        let vm = cluster.vms.get_mut(&100).unwrap();
+        let half = [("lock".to_owned(), "create".to_owned())].into();
+        std::mem::replace(&mut vm.config, half)
+    };
+    let attempt = Attempt {
+        uuid: machine.uuid.clone(),
+        place: Place {
+            node: "pve1".parse().unwrap(),
+            vmid: omni_scale_proxmox::Vmid::new(100).unwrap(),
+        },
+        digest: String::new(),
+        since_unix_seconds: 0,
+        task: None,
+        not_begun: false,
+    };
+    let name = "idp".parse().unwrap();
+    let kept = rig.machines.keep(deployment(), &name, |record| {
+        record.place = None;
+        record.attempt = Some(attempt);
+    });
+    kept.await.unwrap();
+    let ends = async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let mut cluster = rig.simulator.cluster();
+        cluster.vms.get_mut(&100).unwrap().config = whole;
+    };
+    let (done, ()) = tokio::join!(rig.delete(&machine), ends);
+    assert_eq!(done.unwrap().warnings, Vec::<String>::new());
+    assert!(rig.simulator.cluster().vms.is_empty());
 }

@@ -1,7 +1,7 @@
 //! A machine is made, and made once.
 
 use omni_scale_proto::v1::{self, MachinePresence};
-use omni_scale_proxmox_simulator::{Fault, Happening, Method, Rule};
+use omni_scale_proxmox_simulator::{Fault, Faults, Happening, Method, Rule};
 
 use super::rig::{Rig, host, image_sum, request, talos};
 
@@ -178,4 +178,79 @@ async fn a_machine_that_runs_is_told_about_and_not_changed() {
     rig.apply(&larger).await.unwrap();
     assert!(rig.config(100, "scsi0").contains("size=8G"));
     assert_eq!(rig.see("idp").await.applied, Some(machine));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_somebody_deleted_is_made_anew_to_its_end() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    rig.simulator
+        .cluster()
+        .happen(Happening::ForeignDestroy { vmid: 100 });
+    let mut larger = machine.clone();
+    larger.disks[0].size_gibibytes = 16;
+    let done = rig.apply(&larger).await.unwrap();
+    assert!(
+        done.summary.contains("was made and runs"),
+        "{}",
+        done.summary
+    );
+    assert!(rig.config(100, "scsi0").contains("size=16G"));
+    assert_eq!(rig.see("idp").await.applied, Some(larger));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_somebody_started_halfway_is_brought_to_its_end() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    let rule = Rule {
+        times: 100,
+        ..Rule::next(
+            Method::Put,
+            "/nodes/{node}/qemu/{vmid}/resize",
+            Fault::LockTimeout,
+        )
+    };
+    rig.simulator.cluster().faults.add(rule);
+    rig.apply_within(&machine, 120).await.unwrap_err();
+    rig.simulator.cluster().faults = Faults::default();
+    rig.simulator.cluster().happen(Happening::HaActs {
+        vmid: 100,
+        running: true,
+    });
+    let seen = rig.see("idp").await;
+    assert_eq!((seen.status.as_str(), seen.applied), ("running", None));
+    assert!(!rig.config(100, "scsi0").contains("size=8G"));
+    rig.apply(&machine).await.unwrap();
+    assert!(rig.config(100, "scsi0").contains("size=8G"));
+    assert_eq!(rig.see("idp").await.applied, Some(machine));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vm_that_somebody_restores_is_nothing_that_was_left_half_made() {
+    let restore = || Happening::ForeignRestore {
+        vmid: 100,
+        node: "pve1".to_owned(),
+        name: "theirs".to_owned(),
+        lasts: 3_600_000,
+    };
+    // Where the creation left something, and a person has cleared it.
+    let rig = Rig::new();
+    let rule = Rule::next(Method::Post, CREATE, Fault::NoWorker);
+    rig.simulator.cluster().faults.add(rule);
+    rig.apply(&host("idp", 0)).await.unwrap();
+    rig.simulator.cluster().vms.remove(&100);
+    rig.simulator.cluster().happen(restore());
+    assert_eq!(rig.observe(&[]).await.stubs, []);
+    // Where the creation was asked for, and nobody knows whether it was heard.
+    let rig = Rig::new();
+    let rule = Rule::next(Method::Post, CREATE, Fault::Reset);
+    rig.simulator.cluster().faults.add(rule);
+    rig.apply_within(&host("idp", 0), 1).await.unwrap_err();
+    rig.simulator.cluster().happen(restore());
+    let done = rig.apply(&host("idp", 0)).await.unwrap();
+    assert!(done.summary.contains("VM 101"), "{}", done.summary);
+    assert_eq!(done.warnings, Vec::<String>::new());
+    assert_eq!(rig.observe(&[]).await.stubs, []);
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use omni_scale_proxmox_simulator::Happening;
+use omni_scale_proxmox_simulator::{Happening, TOKEN};
+use tokio::time::timeout;
 
 use super::rig::{Rig, host, question, request};
 use crate::machine::{MachineHealth, PowerAction};
@@ -117,4 +118,39 @@ async fn the_clusters_health_is_asked_for_only_while_somebody_watches() {
     rig.simulator.cluster().record();
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(rig.simulator.cluster().take_recorded().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_watches_asks_for_no_images_and_in_no_hurry_once_refused() {
+    let rig = Rig::new();
+    rig.apply(&host("idp", 0)).await.unwrap();
+    let mut watched = rig.machines.watch(question(&["idp"]));
+    let hour = Duration::from_secs(3600);
+    rig.simulator.cluster().record();
+    watched.next().await.unwrap();
+    let asked = rig.simulator.cluster().take_recorded();
+    let listed = asked.iter().filter(|asked| asked.path.contains("/content"));
+    assert_eq!(listed.count(), 0);
+    let right = TOKEN.split_once('=').unwrap().1;
+    rig.secret("proxmox-token", "00000000-0000-0000-0000-000000000000");
+    assert!(!watched.next().await.unwrap().known);
+    assert!(timeout(hour, watched.next()).await.is_err());
+    let asked = rig.simulator.cluster().take_recorded();
+    assert!(asked.len() < 20, "{} questions in an hour", asked.len());
+    rig.secret("proxmox-token", right);
+    let known = timeout(hour / 6, watched.next()).await.unwrap().unwrap();
+    assert!(known.known, "{}", known.reason);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clusters_health_is_asked_for_in_no_hurry_once_refused() {
+    let rig = Rig::new();
+    rig.observe(&[]).await;
+    rig.secret("proxmox-token", "00000000-0000-0000-0000-000000000000");
+    let source = MachineHealth::new(rig.machines.clone());
+    let _watched = source.watch("proxmox").unwrap();
+    rig.simulator.cluster().record();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let asked = rig.simulator.cluster().take_recorded();
+    assert!(asked.len() < 40, "{} questions in an hour", asked.len());
 }

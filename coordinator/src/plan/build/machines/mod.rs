@@ -207,10 +207,7 @@ impl Turn<'_> {
             let draft = self.apply(name, &checked, generation, change);
             decided.steps.push((wave, draft));
         }
-        if matches!(
-            difference.action,
-            MachineAction::Create | MachineAction::Finish
-        ) {
+        if difference.makes() {
             decided.made.push((wave, checked.as_wire().clone()));
         }
         if let Purpose::Host(host) = &self.group.purpose

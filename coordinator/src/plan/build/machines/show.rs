@@ -13,10 +13,7 @@ pub(super) fn change(
     mut reasons: Vec<String>,
 ) -> Change {
     let wire = machine.as_wire();
-    let made = matches!(
-        difference.action,
-        MachineAction::Create | MachineAction::Finish
-    );
+    let made = difference.makes();
     if made {
         reasons.push(format!("on node {} as VMID {}", wire.node, wire.vmid));
         reasons.push(format!("UUID {}", wire.uuid));
