@@ -1,5 +1,6 @@
 //! A stack as it changes: looked at when the Engine tells of something, silent otherwise.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -21,7 +22,7 @@ impl Stacks {
             feed: feed::follow(self.engine.clone(), &name),
             stacks: self.clone(),
             name,
-            owes_a_look: false,
+            owed: Owed::Nothing,
             last: None,
         };
         stream::unfold(watcher, |mut watcher| async {
@@ -39,33 +40,79 @@ struct Watcher {
     stacks: Stacks,
     name: StackName,
     feed: BoxStream<'static, Feed>,
-    /// The last look failed.
-    owes_a_look: bool,
+    owed: Owed,
     last: Option<v1::StackObservation>,
+}
+
+/// When the containers are to be looked at next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owed {
+    /// Once something happens.
+    Nothing,
+    /// Something has happened since the last look began.
+    Look,
+    /// The last look failed.
+    AnotherLook,
 }
 
 impl Watcher {
     async fn next(&mut self) -> Option<v1::StackObservation> {
         loop {
-            let mut heard = tokio::select! {
-                heard = self.feed.next() => Some(heard?),
-                () = sleep(LOOK_AGAIN), if self.owes_a_look => None,
-            };
-            // A change is often several events; one look after the last of them is enough.
-            while let Some(Some(next)) = self.feed.next().now_or_never() {
-                heard = Some(next);
-            }
-            let observation = if let Some(Feed::Lost { reason }) = heard {
-                self.owes_a_look = false;
-                observe::unknown(&self.name, reason)
-            } else {
-                let observation = self.stacks.observe(&self.name, &[]).await;
-                self.owes_a_look = !observation.known;
-                observation
+            let observation = match self.hear().await? {
+                Some(reason) => observe::unknown(&self.name, reason),
+                None => self.look().await,
             };
             if self.last.as_ref() != Some(&observation) {
                 self.last = Some(observation.clone());
                 return Some(observation);
+            }
+        }
+    }
+
+    /// Waits until there is something to look at, or the Engine is gone, and why. A change is often
+    /// several events: one look after the last of them is enough.
+    async fn hear(&mut self) -> Option<Option<String>> {
+        let mut heard = match self.owed {
+            Owed::Nothing => Some(self.feed.next().await?),
+            Owed::Look => None,
+            Owed::AnotherLook => tokio::select! {
+                heard = self.feed.next() => Some(heard?),
+                () = sleep(LOOK_AGAIN) => None,
+            },
+        };
+        loop {
+            if let Some(Feed::Lost { reason }) = heard {
+                self.owed = Owed::Nothing;
+                return Some(Some(reason));
+            }
+            match self.feed.next().now_or_never() {
+                Some(next) => heard = Some(next?),
+                None => return Some(None),
+            }
+        }
+    }
+
+    /// Looks, and listens meanwhile: an Engine that stops lets a look wait until it is back, and in
+    /// between nothing is known.
+    async fn look(&mut self) -> v1::StackObservation {
+        let mut look = pin!(self.stacks.observe(&self.name, &[]));
+        self.owed = Owed::Nothing;
+        loop {
+            tokio::select! {
+                biased;
+                Some(heard) = self.feed.next() => match heard {
+                    Feed::Lost { reason } => {
+                        self.owed = Owed::Nothing;
+                        return observe::unknown(&self.name, reason);
+                    }
+                    Feed::Connected | Feed::Event(_) => self.owed = Owed::Look,
+                },
+                observation = &mut look => {
+                    if !observation.known && self.owed == Owed::Nothing {
+                        self.owed = Owed::AnotherLook;
+                    }
+                    return observation;
+                }
             }
         }
     }
@@ -129,6 +176,26 @@ mod tests {
         host.engine.fail("list omni", error);
         host.engine.end("omni-omni-1", 1);
         assert!(!watched.next().await.unwrap().known);
+        let ended = state_of(&mut watched, "omni").await.0;
+        assert_eq!(ended, ContainerState::Exited);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_goes_while_it_is_looked_at_is_unknown_at_once() {
+        let host = running_stack().await;
+        let mut watched = host.stacks.watch("omni".parse().unwrap());
+        assert!(watched.next().await.unwrap().known);
+        host.engine.hang("list omni");
+        host.engine.end("omni-omni-1", 1);
+        let engine = host.engine.clone();
+        tokio::spawn(async move {
+            engine.hangs().await;
+            engine.go_away();
+            engine.come_back();
+        });
+        let lost = tokio::time::timeout(Duration::from_secs(60), watched.next()).await;
+        let lost = lost.unwrap().unwrap();
+        assert!(!lost.known && !lost.reason.is_empty(), "{lost:?}");
         let ended = state_of(&mut watched, "omni").await.0;
         assert_eq!(ended, ContainerState::Exited);
     }

@@ -57,6 +57,7 @@ pub(super) struct Model {
     pub(super) behaviours: BTreeMap<String, Behaviour>,
     pub(super) failures: VecDeque<(String, EngineError)>,
     pub(super) lost_answers: Vec<String>,
+    pub(super) hanging: Vec<String>,
     pub(super) answers: BTreeMap<String, (i64, String)>,
     pub(super) calls: Vec<String>,
     pub(super) history: Vec<ContainerEvent>,
@@ -82,6 +83,10 @@ const CHANGES: [&str; 10] = [
 impl Model {
     /// Whether this call is the one that never returns.
     pub(super) fn hangs_at(&mut self, call: &str) -> bool {
+        if let Some(position) = self.hanging.iter().position(|hangs| hangs == call) {
+            self.hanging.remove(position);
+            return true;
+        }
         if !CHANGES.iter().any(|change| call.starts_with(change)) {
             return false;
         }

@@ -201,6 +201,11 @@ impl FakeEngine {
         self.lock().changes_left = Some(changes);
     }
 
+    /// The next call whose log line is this never returns.
+    pub fn hang(&self, call: &str) {
+        self.lock().hanging.push(call.to_owned());
+    }
+
     /// Ends when a call hangs.
     pub async fn hangs(&self) {
         self.hanging.notified().await;
