@@ -96,7 +96,7 @@ impl Lab {
 pub(crate) fn timed(command: &str) -> String {
     format!(
         "begun=$(date +%s%N); {{ {command}; }} >&2; ended=$(date +%s%N); \
-         echo $(( (ended - begun) / 1000 )) | sed 's/......$/.&/; s/^[.]/0./'"
+         printf '%07d\\n' $(( (ended - begun) / 1000 )) | sed 's/......$/.&/'"
     )
 }
 
