@@ -1,8 +1,8 @@
 //! What an interrupted run left behind.
 //!
 //! A container's name tells how far a change had come (see [`Standby`]): one that was to take a
-//! place was never started and goes; one that had the place gets it back unless its successor has
-//! run.
+//! place was never started, or could not be removed, and goes; one that had the place gets it back
+//! unless its successor has run.
 
 use super::{Run, failure};
 use crate::operation::Failure;
