@@ -349,11 +349,7 @@ impl Operations {
     /// Remembers a task for [`Self::kill`]. Where nothing is killed from inside, forgets it.
     #[cfg_attr(
         not(any(test, feature = "testing")),
-        expect(
-            clippy::unused_self,
-            clippy::needless_pass_by_value,
-            reason = "see above"
-        )
+        expect(clippy::unused_self, reason = "see above")
     )]
     fn note(&self, task: tokio::task::AbortHandle) {
         #[cfg(any(test, feature = "testing"))]
