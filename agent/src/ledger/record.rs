@@ -164,6 +164,7 @@ impl Conclusion {
                     message: failure.message.clone(),
                     hint: failure.hint.clone(),
                     evidence: failure.evidence.clone(),
+                    outcome_unknown: matches!(self, Self::Unknown(_)),
                 }),
                 ..outcome
             },

@@ -75,6 +75,7 @@ impl From<Failure> for v1::Failure {
             message: failure.message,
             hint: failure.hint.unwrap_or_default(),
             evidence: failure.evidence,
+            outcome_unknown: false,
         }
     }
 }

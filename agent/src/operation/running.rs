@@ -120,6 +120,7 @@ fn lost() -> v1::Outcome {
             message: "outcome unknown: the agent stopped while the operation ran".to_owned(),
             hint: "ask again: the agent looks at what is there before it acts".to_owned(),
             evidence: Vec::new(),
+            outcome_unknown: true,
         }),
         ..v1::Outcome::default()
     }

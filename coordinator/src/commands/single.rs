@@ -25,10 +25,6 @@ const RENEW_WITHIN: Duration = Duration::from_secs(8);
 /// The longest that giving it back may take: it ends by itself.
 const RELEASE_WITHIN: Duration = Duration::from_secs(5);
 
-/// How agents begin to tell of an end that nobody saw: the deadline came first, or a fault of the
-/// agent. The contract has no field for it.
-const UNKNOWN: &str = "outcome unknown";
-
 /// What is changed, and in whose name.
 #[derive(Debug, Clone)]
 pub(super) struct Single<'a> {
@@ -129,7 +125,7 @@ pub(super) fn conclude(
     };
     let message = format!("host `{host}`: {}", failure.message);
     // Something may be half done: that is no plain failure.
-    let exit = if failure.message.starts_with(UNKNOWN) {
+    let exit = if failure.outcome_unknown {
         Exit::Unreachable
     } else {
         Exit::Failed

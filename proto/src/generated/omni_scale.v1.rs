@@ -62,6 +62,10 @@ pub struct Failure {
     /// The last log lines of the unit or container, masked. At most 50.
     #[prost(string, repeated, tag = "4")]
     pub evidence: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Nobody saw how the operation ended: the deadline came first, or a fault of the agent. Any part
+    /// of it may be done. Look at the target before asking again.
+    #[prost(bool, tag = "5")]
+    pub outcome_unknown: bool,
 }
 /// What happens while an operation runs. Progress may be lost; the outcome is not.
 #[derive(serde::Serialize, serde::Deserialize)]

@@ -151,6 +151,7 @@ impl Seat {
                 failure: failure.map(|(class, message)| v1::Failure {
                     failure_class: wire(class).into(),
                     message,
+                    outcome_unknown: fault == Some(Fault::NotSeen),
                     ..v1::Failure::default()
                 }),
                 ..v1::Outcome::default()
