@@ -3,9 +3,10 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::Write as _;
+use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -15,6 +16,11 @@ static TURN: Mutex<()> = Mutex::new(());
 /// The test after which the lab could not be rolled out again. Those that follow would wait for
 /// the bound of every gate, to say the same.
 static BROKEN_BY: OnceLock<String> = OnceLock::new();
+/// Why the test that has the lab fails.
+static WHY: Mutex<String> = Mutex::new(String::new());
+/// How much of it is said at once, in lines: what was wrong, and the end of what a command said.
+const FIRST_OF_WHY: usize = 4;
+const LAST_OF_WHY: usize = 16;
 
 /// The lab, for one test at a time. A test that fails leaves a lab that is rolled out again, as far
 /// as that goes.
@@ -43,6 +49,7 @@ impl Lab {
         if let Some(test) = BROKEN_BY.get() {
             panic!("not run: `{test}` has left the lab broken");
         }
+        note_why();
         Self {
             shell: Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/shell"),
             began: now(),
@@ -153,8 +160,29 @@ impl Drop for Lab {
         if thread::panicking() {
             self.show();
             self.restore(test);
+            // The test runner tells of it only when all tests have ended.
+            let why = WHY.lock().unwrap_or_else(PoisonError::into_inner);
+            let lines: Vec<&str> = why.lines().collect();
+            let (begin, rest) = lines.split_at(lines.len().min(FIRST_OF_WHY));
+            let last = &rest[rest.len().saturating_sub(LAST_OF_WHY)..];
+            let said = [begin, last].concat().join("\n");
+            say(&format!("{test} fails: {said}"));
         }
     }
+}
+
+/// Keeps why a test fails, beside what is done with that anyway.
+fn note_why() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |information| {
+            let mut why = WHY.lock().unwrap_or_else(PoisonError::into_inner);
+            *why = information.to_string();
+            drop(why);
+            before(information);
+        }));
+    });
 }
 
 impl Ran {
