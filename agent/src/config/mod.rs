@@ -5,6 +5,7 @@
 //! on one machine.
 
 mod environment;
+mod fault;
 mod paths;
 mod read;
 mod tailnet;

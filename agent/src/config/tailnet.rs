@@ -7,7 +7,7 @@ use omni_scale_proto::role::Role;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::read::Fault;
+use super::fault::Fault;
 
 /// Whom the tailnet may send. Without any of `capability`, `logins` and `tags`, every device of the
 /// tailnet may do what its operator's certificate allows.

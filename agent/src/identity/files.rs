@@ -10,7 +10,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::store::IdentityError;
+use super::error::IdentityError;
 use super::{DenyList, Enrolled, Identity, check};
 use crate::files;
 

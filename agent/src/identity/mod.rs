@@ -7,6 +7,7 @@
 
 mod check;
 mod deny_list;
+mod error;
 mod files;
 mod store;
 
@@ -15,7 +16,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 pub use check::CertificateFault;
 pub use deny_list::DenyList;
-pub use store::{IdentityError, IdentityStore, Offer, Pending};
+pub use error::IdentityError;
+pub use store::{IdentityStore, Offer, Pending};
 
 /// Who the agent is at one moment.
 pub struct Identity {

@@ -19,8 +19,8 @@ use crate::operation::{Event, Operations};
 use crate::server::status::status;
 use crate::tailnet::Tailnet;
 use crate::tailnet::condition::of_device;
+use crate::unit::job::Job;
 use crate::unit::tsidp::TsidpUnit;
-use crate::unit::units::Job;
 use crate::unit::watching::UnitWatch;
 
 /// The work ends so long before its deadline that it can still say why.

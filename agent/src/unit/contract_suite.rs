@@ -7,8 +7,9 @@ use tokio::sync::watch;
 
 use super::error::{JobOutcome, UnitsError};
 use super::fake::{Program, UnitModel};
+use super::job::Job;
 use super::state::ActiveState;
-use super::units::{Job, Sighting, TSIDP_UNIT, Units};
+use super::units::{Sighting, TSIDP_UNIT, Units};
 
 /// An implementation, and the model of systemd behind it.
 pub(super) struct Subject {

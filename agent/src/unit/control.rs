@@ -6,10 +6,11 @@ use omni_scale_proto::id::OperationId;
 use tokio::time::Instant;
 
 use super::apply::{Goal, check_installed, disk};
+use super::job::Job;
 use super::record::Control;
 use super::state::UnitState;
 use super::tsidp::TsidpUnit;
-use super::units::{Job, TSIDP_UNIT};
+use super::units::TSIDP_UNIT;
 use crate::operation::{Done, Failure, Reporter};
 use omni_scale_proto::unit::CheckedUnit;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use omni_scale_proto::v1::FailureClass;
 
-use super::units::Job;
+use super::job::Job;
 use crate::operation::Failure;
 
 /// What the adapter's own library said. Its type stays in the adapter.

@@ -13,6 +13,7 @@ pub mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod fake;
 pub mod issuer;
+pub mod job;
 pub mod observe;
 pub mod policy;
 pub mod record;

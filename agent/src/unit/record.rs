@@ -7,7 +7,7 @@ use omni_scale_proto::id::{OperationId, Sha256};
 use omni_scale_proto::v1::UnitConfiguration;
 use serde::{Deserialize, Serialize};
 
-use super::units::Job;
+use super::job::Job;
 use crate::record::{FORMAT, Record};
 
 /// What is remembered.

@@ -8,10 +8,10 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::error::UnitsError;
+use super::job::Job;
 use super::state::UnitState;
 
 /// The unit that agents with the role `tsidp` look after.
@@ -41,38 +41,6 @@ pub trait Units: fmt::Debug + Send + Sync {
 
     /// The version of the service manager, for people: `252.39-1~deb12u1`.
     async fn version(&self) -> Result<String, UnitsError>;
-}
-
-/// What can be done to a unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Job {
-    /// Starts it; nothing when it runs.
-    Start,
-    /// Stops it; nothing when it does not run.
-    Stop,
-    /// Stops and starts it; starts it when it does not run.
-    Restart,
-}
-
-impl Job {
-    /// Whether the unit is meant to run after it.
-    pub const fn starts(self) -> bool {
-        match self {
-            Self::Start | Self::Restart => true,
-            Self::Stop => false,
-        }
-    }
-}
-
-impl fmt::Display for Job {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Start => "start",
-            Self::Stop => "stop",
-            Self::Restart => "restart",
-        })
-    }
 }
 
 /// What a watcher knows of a unit.

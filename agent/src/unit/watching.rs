@@ -193,7 +193,7 @@ impl HealthSource for UnitWatch {
 mod tests {
     use super::*;
     use crate::unit::apply::tests::{ISSUER, Rig};
-    use crate::unit::units::Job;
+    use crate::unit::job::Job;
 
     async fn becomes(receiver: &mut watch::Receiver<Health>, wanted: Health) {
         // Paused time runs ahead as far as it takes; the bound is the contract's.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use omni_scale_proto::role::HostRole;
 
+use super::hosts::Hosts;
 use super::model::{Artifact, Identity, Tsidp};
-use super::read::{Hosts, environment};
 use super::secret;
+use super::shared::environment;
 use crate::document::Fields;
 
 /// Flags of tsidp that a deployment must not give, and why.

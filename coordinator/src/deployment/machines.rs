@@ -5,11 +5,12 @@ use std::path::Path;
 
 use omni_scale_proto::id::{HostName, SecretName};
 
+use super::hosts::Hosts;
 use super::model::{
     HostMachine, MachineDisk, MachineGroup, MachineImage, MachineKind, MachineNetwork, PackageFile,
     PackageRepository, Proxmox, StaticAddress,
 };
-use super::read::{Context, Hosts};
+use super::shared::Context;
 use super::values::{HypervisorWord, NodeName, Size, SubnetAddress};
 use super::{Files, secret};
 use crate::document::{Entry, Fields, Location, Node, Report};

@@ -8,6 +8,7 @@
 //! tsidp and Omni are on different hosts; no two nodes of the tailnet have one name.
 
 mod files;
+mod hosts;
 mod identity;
 mod machines;
 mod model;
@@ -16,6 +17,7 @@ mod provider;
 mod proxmox;
 mod read;
 mod secret;
+mod shared;
 mod template;
 mod values;
 

@@ -4,12 +4,13 @@ use omni_scale_proto::id::SecretName;
 use omni_scale_proto::role::HostRole;
 use uuid::Uuid;
 
+use super::hosts::Hosts;
 use super::model::{
     BuiltInStack, Client, ComposeStack, Eula, MachineApiCertificate, Omni, OmniStack, Provider,
     Sidecar,
 };
-use super::read::{Context, Hosts, environment};
 use super::secret;
+use super::shared::{Context, environment};
 use super::values::OmniVersion;
 use crate::document::{Entry, Fields, Node};
 use crate::image::ImageReference;

@@ -8,9 +8,10 @@ use omni_scale_proto::id::Sha256;
 use omni_scale_proto::machine::VMIDS;
 use omni_scale_proto::role::HostRole;
 
+use super::hosts::Hosts;
 use super::model::{Proxmox, ProxmoxTrust};
 use super::provider::is_token_id;
-use super::read::{Context, Hosts, read_certificates};
+use super::shared::{Context, read_certificates};
 use super::values::{HttpUrl, HypervisorWord};
 use super::{Files, secret};
 use crate::document::Fields;

@@ -1,26 +1,17 @@
 //! The document → a deployment: the whole, and what its parts share.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use omni_scale_proto::id::HostName;
-use omni_scale_proto::role::HostRole;
-
-use super::model::{Deployment, Host, Identity, MachineGroup, Omni, Proxmox, Tailnet};
+use super::hosts::{self, Hosts};
+use super::model::{Deployment, Identity, MachineGroup, Omni, Proxmox, Tailnet};
+use super::shared::{Context, read_certificates};
 use super::values::{DnsName, NodeName};
 use super::{Files, identity, machines, omni, proxmox};
-use crate::document::{Fields, Location, Node, Problems, Report, nearest, parse};
+use crate::document::{Fields, Location, Node, Problems, Report, parse};
 
 /// The format of the file.
 const VERSION: &str = "1";
-
-/// What the readers of the parts share.
-pub(super) struct Context<'a> {
-    /// Of the deployment file.
-    pub(super) directory: &'a Path,
-    /// What is allowed, and should be known.
-    pub(super) warnings: Vec<String>,
-}
 
 /// Reads `text`, the content of the deployment file at `path`, and the files that it names.
 pub fn read(files: &dyn Files, path: &Path, text: &str) -> Result<Deployment, Problems> {
@@ -47,7 +38,7 @@ pub(super) fn read_tree(
         .required_fields("tailnet")
         .and_then(|fields| read_tailnet(files, &context, fields));
     let domain = tailnet.as_ref().map(|tailnet| &tailnet.domain);
-    let hosts = read_hosts(&fields, domain);
+    let hosts = hosts::read(&fields, domain);
     let identity = fields
         .required_fields("identity")
         .and_then(|fields| identity::read(fields, &hosts));
@@ -152,169 +143,6 @@ fn read_tailnet(files: &dyn Files, context: &Context<'_>, fields: Fields<'_>) ->
     })
 }
 
-/// The certificates of all the files, one after the other.
-pub(super) fn read_certificates(
-    files: &dyn Files,
-    context: &Context<'_>,
-    fields: &Fields<'_>,
-    key: &'static str,
-) -> Option<String> {
-    let mut roots = String::new();
-    for (location, file) in fields.texts(key)? {
-        let path = context.directory.join(&file);
-        let report = fields.report();
-        match files.read(&path) {
-            Err(error) => {
-                report.add(
-                    location,
-                    format!("cannot read `{}`: {error}", path.display()),
-                );
-            }
-            // Whoever copied a key along must not see it handed to every host.
-            Ok(pem) if pem.contains("PRIVATE KEY-----") => report.add(
-                location,
-                format!(
-                    "`{}` holds a private key; roots are certificates only",
-                    path.display()
-                ),
-            ),
-            Ok(pem) if !pem.contains("-----BEGIN CERTIFICATE-----") => {
-                report.add(
-                    location,
-                    format!("`{}` holds no PEM certificate", path.display()),
-                );
-            }
-            Ok(pem) => {
-                roots.push_str(pem.trim());
-                roots.push('\n');
-            }
-        }
-    }
-    Some(roots)
-}
-
-/// The hosts that a deployment declares.
-pub(super) struct Hosts<'a> {
-    declared: BTreeMap<HostName, Declared<'a>>,
-}
-
-struct Declared<'a> {
-    location: &'a Location,
-    roles: BTreeSet<HostRole>,
-    /// None when its problem is in the report.
-    dns_name: Option<DnsName>,
-}
-
-impl Hosts<'_> {
-    fn into_model(self) -> Option<BTreeMap<HostName, Host>> {
-        self.declared
-            .into_iter()
-            .map(
-                |(
-                    name,
-                    Declared {
-                        roles, dns_name, ..
-                    },
-                )| {
-                    let dns_name = dns_name?;
-                    Some((name, Host { roles, dns_name }))
-                },
-            )
-            .collect()
-    }
-
-    /// Whether there is a host of this name.
-    pub(super) fn declares(&self, name: &HostName) -> bool {
-        self.declared.contains_key(name)
-    }
-
-    /// The host that `host:` names, which must be declared with `role`.
-    pub(super) fn reference(&self, fields: &Fields<'_>, role: HostRole) -> Option<HostName> {
-        let node = fields.required("host")?;
-        let name: HostName = fields.report().parsed(node)?;
-        match self.declared.get(&name) {
-            Some(declared) if declared.roles.contains(&role) => Some(name),
-            Some(_) => {
-                fields.report().add_with_hint(
-                    &node.location,
-                    format!("host `{name}` has not the role `{role}`"),
-                    format!("add it to `hosts.{name}.roles`"),
-                );
-                None
-            }
-            None => {
-                let known: Vec<&str> = self.declared.keys().map(HostName::as_str).collect();
-                let hint = match nearest(name.as_str(), &known) {
-                    Some(meant) => format!("did you mean `{meant}`?"),
-                    None => "declare it in `hosts`".to_owned(),
-                };
-                fields.report().add_with_hint(
-                    &node.location,
-                    format!("no host is named `{name}`"),
-                    hint,
-                );
-                None
-            }
-        }
-    }
-}
-
-fn read_hosts<'a>(fields: &Fields<'a>, domain: Option<&DnsName>) -> Hosts<'a> {
-    let report = fields.report();
-    let mut declared = BTreeMap::new();
-    let entries = fields
-        .required("hosts")
-        .and_then(|node| report.entries(node))
-        .unwrap_or_default();
-    for entry in entries {
-        let name: HostName = match entry.key.parse() {
-            Ok(name) => name,
-            Err(error) => {
-                report.add(&entry.location, error.to_string());
-                continue;
-            }
-        };
-        let Some(fields) = Fields::of(&entry.value, "hosts.NAME", report) else {
-            continue;
-        };
-        let roles = read_roles(&fields);
-        let dns_name = match fields.optional("dns_name") {
-            Some(node) => report.parsed(node),
-            None => domain
-                .zip(name.as_str().parse::<NodeName>().ok())
-                .map(|(domain, name)| name.within(domain)),
-        };
-        if roles.contains(&HostRole::Tsidp) && roles.contains(&HostRole::Omni) {
-            report.add_with_hint(
-                &entry.location,
-                format!("host `{name}` has both the roles `tsidp` and `omni`"),
-                "Omni needs its issuer to start, and whatever takes one down must not take the other: use two hosts",
-            );
-        }
-        fields.finish();
-        declared.insert(
-            name,
-            Declared {
-                location: &entry.location,
-                roles,
-                dns_name,
-            },
-        );
-    }
-    Hosts { declared }
-}
-
-fn read_roles(fields: &Fields<'_>) -> BTreeSet<HostRole> {
-    let report = fields.report();
-    let Some(items) = fields.required("roles").and_then(|node| report.items(node)) else {
-        return BTreeSet::new();
-    };
-    items
-        .iter()
-        .filter_map(|item| report.parsed(item))
-        .collect()
-}
-
 /// tsidp and Omni must not go down together.
 fn check_separation(
     fields: &Fields<'_>,
@@ -390,45 +218,4 @@ fn check_names(
             );
         }
     }
-}
-
-/// Environment of a program, without the variables of `refused`, each with the reason why.
-pub(super) fn environment(
-    fields: &Fields<'_>,
-    refused: &[(&str, &str)],
-) -> Option<BTreeMap<String, String>> {
-    let Some(node) = fields.optional("environment") else {
-        return Some(BTreeMap::new());
-    };
-    let report = fields.report();
-    let mut environment = BTreeMap::new();
-    for entry in report.entries(node)? {
-        if !is_variable(&entry.key) {
-            report.add(
-                &entry.location,
-                "the name of a variable has letters, digits and `_`, no digit first",
-            );
-        } else if let Some((name, reason)) = refused.iter().find(|(name, _)| *name == entry.key) {
-            report.add(
-                &entry.location,
-                format!("`{name}` is not for `environment`: {reason}"),
-            );
-        }
-        if let Some(value) = report.text(&entry.value) {
-            if value.chars().any(char::is_control) {
-                report.add(
-                    &entry.value.location,
-                    "the value of a variable has no control characters",
-                );
-            }
-            environment.insert(entry.key.clone(), value.to_owned());
-        }
-    }
-    Some(environment)
-}
-
-fn is_variable(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

@@ -12,6 +12,7 @@ mod identity;
 mod machine;
 mod machines;
 mod omni;
+mod parts;
 mod provider;
 mod secrets;
 mod sidecar;
@@ -26,7 +27,7 @@ pub use eject::{Ejected, eject};
 pub use machine::{
     enrollment_secret, host_network_configuration, host_user_data, talos_network_configuration,
 };
-pub use stack::STACK_NAME;
+pub use parts::STACK_NAME;
 
 use crate::deployment::{Deployment, Files, OmniStack};
 use crate::document::Problems;

@@ -10,10 +10,10 @@ use omni_scale_proto::v1::{
     network_mode::Mode,
 };
 
-use super::sidecar::{
-    API_PORT, KUBERNETES_PROXY_PORT, KUBERNETES_PUBLIC_PORT, MACHINE_API_PORT, WIREGUARD_PORT,
+use super::parts::{
+    API_PORT, ETCD_VOLUME, KUBERNETES_PROXY_PORT, KUBERNETES_PUBLIC_PORT, MACHINE_API_PORT, OMNI,
+    SIDECAR, SQLITE_VOLUME, WIREGUARD_PORT, base,
 };
-use super::stack::{ETCD_VOLUME, OMNI, SIDECAR, SQLITE_VOLUME, base};
 use super::text::{self, DIRECTORY, PRIVATE, TextBuilder, file, volume};
 use super::{issuer, omni_dns_name};
 use crate::deployment::{BuiltInStack, Deployment};

@@ -5,8 +5,7 @@ use omni_scale_proto::v1::{
     SecretEncoding, network_mode::Mode,
 };
 
-use super::sidecar::API_PORT;
-use super::stack::{OMNI, PROVIDER, SIDECAR, base};
+use super::parts::{API_PORT, OMNI, PROVIDER, SIDECAR, base};
 use super::text::{self, DIRECTORY, PRIVATE, TextBuilder, file, variable};
 use crate::deployment::{Deployment, Provider, ProviderConfiguration};
 

@@ -9,20 +9,12 @@ use omni_scale_proto::v1::{
 };
 use serde_json::json;
 
-use super::stack::{DEFAULT_NETWORK, SIDECAR, STATE_VOLUME, base};
+use super::parts::{
+    API_PORT, DEFAULT_NETWORK, KUBERNETES_PROXY_PORT, KUBERNETES_PUBLIC_PORT, MACHINE_API_PORT,
+    SIDECAR, STATE_VOLUME, WIREGUARD_PORT, base,
+};
 use super::text::{self, DIRECTORY, PRIVATE, PUBLIC, TextBuilder, file, plain, variable, volume};
 use crate::deployment::{BuiltInStack, Deployment};
-
-/// Of Omni's machine API.
-pub(super) const MACHINE_API_PORT: u16 = 8090;
-/// Of Omni's WireGuard.
-pub(super) const WIREGUARD_PORT: u16 = 50180;
-/// Of Omni's API and web page, on loopback.
-pub(super) const API_PORT: u16 = 8080;
-/// Of Omni's Kubernetes proxy, on loopback.
-pub(super) const KUBERNETES_PROXY_PORT: u16 = 8095;
-/// Of the Kubernetes proxy, on the tailnet.
-pub(super) const KUBERNETES_PUBLIC_PORT: u16 = 8100;
 
 const AUTH_KEY_FILE: &str = "/run/omni-scale/tailscale-auth-key";
 

@@ -2,46 +2,17 @@
 
 use omni_scale_proto::id::ServiceName;
 use omni_scale_proto::stack::namespace_of;
-use omni_scale_proto::v1::{self, Logging, Network, RestartPolicy, Stack, Volume};
+use omni_scale_proto::v1::{Network, Stack, Volume};
 
-use super::sidecar::API_PORT;
+use super::parts::{
+    API_PORT, DEFAULT_NETWORK, ETCD_VOLUME, OMNI, PROVIDER, SIDECAR, SQLITE_VOLUME, STACK_NAME,
+    STATE_VOLUME,
+};
 use super::{omni, omni_dns_name, provider, sidecar};
 use crate::compose;
 use crate::deployment::{BuiltInStack, ComposeStack, Deployment, Files};
 use crate::document::{Problems, Report};
-use crate::image::ImageReference;
 use crate::plan::DesiredStack;
-
-/// The Compose project of the stack, for `docker compose -p omni`.
-pub const STACK_NAME: &str = "omni";
-
-pub(super) const SIDECAR: &str = "omni-tailscale";
-pub(super) const OMNI: &str = "omni";
-pub(super) const PROVIDER: &str = "proxmox-provider";
-
-pub(super) const STATE_VOLUME: &str = "tailscale-state";
-pub(super) const ETCD_VOLUME: &str = "etcd";
-pub(super) const SQLITE_VOLUME: &str = "sqlite";
-pub(super) const DEFAULT_NETWORK: &str = "default";
-
-/// What all services of the built-in stack have in common.
-pub(super) fn base(name: &str, image: &ImageReference) -> v1::Service {
-    let option = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    v1::Service {
-        name: name.to_owned(),
-        image: image.to_string(),
-        // Omni and the provider end when what they need is not there, and do not try again.
-        // Not `unless-stopped`: an Engine that was killed stops what outlived it when it comes back,
-        // and takes that for the wish of a person.
-        restart: RestartPolicy::Always.into(),
-        // The Engine's default has no bound, and Omni writes several lines a minute.
-        logging: Some(Logging {
-            driver: "json-file".to_owned(),
-            options: [option("max-size", "10m"), option("max-file", "3")].into(),
-        }),
-        ..v1::Service::default()
-    }
-}
 
 pub(super) fn built_in(deployment: &Deployment, built_in: &BuiltInStack) -> DesiredStack {
     let mut services = vec![

@@ -2,28 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::invalid::InvalidStack;
 use super::{image_digest, namespace_of, ports};
 use crate::id::{SecretName, ServiceName, StackName};
 use crate::v1::{self, network_mode::Mode};
-
-/// A stack that cannot be meant: where, and why.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("stack field `{path}`: {reason}")]
-pub struct InvalidStack {
-    /// The field, as `services.omni.image`.
-    pub path: String,
-    /// Why it cannot be so.
-    pub reason: String,
-}
-
-impl InvalidStack {
-    pub(super) fn new(path: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            reason: reason.into(),
-        }
-    }
-}
 
 type Checked = Result<(), InvalidStack>;
 

@@ -4,11 +4,12 @@
 
 mod check;
 mod digest;
+mod invalid;
 mod order;
 mod ports;
 
-pub use check::InvalidStack;
 pub use digest::service_digest;
+pub use invalid::InvalidStack;
 
 use crate::id::StackName;
 use crate::v1;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::check::InvalidStack;
+use super::invalid::InvalidStack;
 use crate::v1::{self, PublishedPort};
 
 /// Refuses a stack that publishes a port of the host twice. Ports that the Engine chooses, and

@@ -6,6 +6,7 @@
 
 mod model;
 mod token;
+mod user;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,8 +15,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-pub use self::model::{HeldClient, Kind, User};
+pub use self::model::{HeldClient, Kind};
 use self::model::{Model, Said};
+pub use self::user::User;
 use super::issuer::transport::{Method, Question, Reply, Transport, TransportError};
 use super::issuer::{Issuer, TsidpEndpoints};
 

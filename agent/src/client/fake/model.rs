@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use omni_scale_proto::id::Sha256;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::token::id_token;
+use super::token::{Bearer, id_token};
+use super::user::User;
 use crate::client::issuer::transport::{ContentType, Method};
 
 /// Which tsidp it is, and what it lets this host do.
@@ -37,36 +38,6 @@ pub struct HeldClient {
     pub name: String,
     /// Where it may send browsers back to.
     pub redirect_uris: Vec<String>,
-}
-
-/// Who stands behind a browser.
-#[derive(Debug, Clone, PartialEq)]
-pub struct User {
-    /// `ada@example.net`, `ada@github` …
-    pub login: String,
-    /// The device has tags, and so no user.
-    pub tagged: bool,
-    /// What grants add to the token.
-    pub extra_claims: Map<String, Value>,
-}
-
-impl User {
-    /// One to whom nothing is granted.
-    pub fn named(login: &str) -> Self {
-        Self {
-            login: login.to_owned(),
-            tagged: false,
-            extra_claims: Map::new(),
-        }
-    }
-
-    /// One whose address is called verified by a grant.
-    pub fn verified(login: &str) -> Self {
-        let mut user = Self::named(login);
-        user.extra_claims
-            .insert("email_verified".to_owned(), true.into());
-        user
-    }
 }
 
 /// A login that waits for its code to be exchanged.
@@ -312,7 +283,12 @@ impl Model {
         if login.user.tagged {
             return error(400, "invalid_request", "tagged nodes not supported");
         }
-        match id_token(&self.issuer, older, &login) {
+        let bearer = Bearer {
+            user: &login.user,
+            client: &login.client.id,
+            nonce: &login.nonce,
+        };
+        match id_token(&self.issuer, older, bearer) {
             Ok(token) => Said::json(
                 200,
                 &json!({"id_token": token, "token_type": "Bearer", "access_token": "a", "expires_in": 300}),

@@ -3,13 +3,23 @@
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value, json};
 
-use super::model::Login;
+use super::user::User;
 
 /// Claims that no grant may set (`openIDSupportedClaims`).
 const PROTECTED: [&str; 5] = ["sub", "aud", "iss", "email", "preferred_username"];
 
-pub(super) fn id_token(issuer: &str, older: bool, login: &Login) -> Result<String, String> {
-    let user = &login.user;
+/// Whom the token is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bearer<'a> {
+    pub(super) user: &'a User,
+    /// The id of the client that asks.
+    pub(super) client: &'a str,
+    /// Of the client's request.
+    pub(super) nonce: &'a str,
+}
+
+pub(super) fn id_token(issuer: &str, older: bool, bearer: Bearer<'_>) -> Result<String, String> {
+    let user = bearer.user;
     let without_address = user.login.ends_with("@github") || user.login.ends_with("@passkey");
     let host = issuer.strip_prefix("https://").unwrap_or(issuer);
     let host = host.split(':').next().unwrap_or_default();
@@ -21,8 +31,8 @@ pub(super) fn id_token(issuer: &str, older: bool, login: &Login) -> Result<Strin
     let claims = json!({
         "iss": issuer,
         "sub": "userid:7",
-        "aud": [login.client.id],
-        "nonce": login.nonce,
+        "aud": [bearer.client],
+        "nonce": bearer.nonce,
         "email": email,
         "nid": 7,
         "node": "desk.tail.test.",

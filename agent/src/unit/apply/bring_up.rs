@@ -3,36 +3,18 @@
 
 use std::sync::Arc;
 
-use omni_scale_proto::id::SecretName;
-use omni_scale_proto::unit::CheckedUnit;
 use omni_scale_proto::v1::FailureClass;
 use tokio::time::Instant;
 
+use super::goal::Goal;
 use super::verify::Verdict;
 use crate::clock;
 use crate::journal::{JournalUnit, evidence};
 use crate::operation::{Failure, Reporter};
+use crate::unit::job::Job;
 use crate::unit::state::{ActiveState, UnitState};
 use crate::unit::tsidp::TsidpUnit;
-use crate::unit::units::{Job, TSIDP_UNIT};
-
-/// What the unit must come to.
-#[derive(Debug, Clone)]
-pub(in crate::unit) struct Goal {
-    pub(in crate::unit) issuer: String,
-    pub(in crate::unit) extra_roots_pem: String,
-    pub(in crate::unit) auth_key: Option<SecretName>,
-}
-
-impl Goal {
-    pub(in crate::unit) fn of(unit: &CheckedUnit) -> Self {
-        Self {
-            issuer: unit.issuer().to_owned(),
-            extra_roots_pem: unit.as_wire().extra_roots_pem.clone(),
-            auth_key: unit.auth_key().cloned(),
-        }
-    }
-}
+use crate::unit::units::TSIDP_UNIT;
 
 impl TsidpUnit {
     /// The answer says what was done: `restarted `tsidp.service``.

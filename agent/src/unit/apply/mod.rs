@@ -2,6 +2,7 @@
 //! harmless, and nothing that runs is restarted when nothing has changed.
 
 mod bring_up;
+mod goal;
 mod login;
 mod prepare;
 mod settle;
@@ -13,7 +14,7 @@ use omni_scale_proto::unit::{CheckedUnit, unit_difference};
 use omni_scale_proto::v1::FailureClass;
 use tokio::time::Instant;
 
-pub(super) use self::bring_up::Goal;
+pub(super) use self::goal::Goal;
 pub(super) use self::prepare::{check_installed, disk};
 use super::configuration;
 use super::policy;

@@ -17,8 +17,9 @@ use crate::journal::{FakeJournal, JournalUnit};
 use crate::operation::{Done, Failure, Reporter};
 use crate::secrets::{SecretValue, Secrets};
 use crate::unit::fake::{FakeIssuer, FakeUnits, Program};
+use crate::unit::job::Job;
 use crate::unit::tsidp::{TsidpParts, TsidpUnit};
-use crate::unit::units::{Job, TSIDP_UNIT};
+use crate::unit::units::TSIDP_UNIT;
 
 pub(crate) const ISSUER: &str = "https://tsidp.tail.test";
 const ASKS_FOR_LOGIN: &str =

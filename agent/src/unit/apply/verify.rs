@@ -9,7 +9,7 @@ use omni_scale_proto::v1::FailureClass;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::bring_up::Goal;
+use super::goal::Goal;
 use super::login::{asks_for_login, refused_login, serves_as};
 use crate::clock;
 use crate::journal::{JournalUnit, evidence};

@@ -16,8 +16,9 @@ use tokio::sync::watch;
 pub use self::issuer::FakeIssuer;
 pub use self::model::{Program, Refusal, UnitModel};
 use super::error::{JobOutcome, UnitsError};
+use super::job::Job;
 use super::state::UnitState;
-use super::units::{Job, Sighting, Units};
+use super::units::{Sighting, Units};
 
 /// systemd's wait between two automatic restarts, as in `tsidp.service`.
 const RESTART_AFTER: Duration = Duration::from_secs(5);

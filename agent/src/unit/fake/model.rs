@@ -1,7 +1,7 @@
 //! systemd as far as one unit sees it: states and what jobs do to them.
 
+use crate::unit::job::Job;
 use crate::unit::state::{ActiveState, InvocationId, UnitState};
-use crate::unit::units::Job;
 
 /// How the unit's program behaves when it is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

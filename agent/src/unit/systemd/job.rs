@@ -14,7 +14,7 @@ use zbus::OwnedObjectPath;
 use super::proxy::{JobRemovedStream, ManagerProxy};
 use super::{Systemd, error, read_state};
 use crate::unit::error::{JobOutcome, UnitsError};
-use crate::unit::units::Job;
+use crate::unit::job::Job;
 
 /// A new job takes the place of one that waits, as `systemctl` does it.
 const MODE: &str = "replace";

@@ -29,8 +29,9 @@ use zbus::Connection;
 use self::backoff::Backoff;
 use self::proxy::{ManagerProxy, UnitPropertiesProxy};
 use super::error::UnitsError;
+use super::job::Job;
 use super::state::UnitState;
-use super::units::{Job, Sighting, Units};
+use super::units::{Sighting, Units};
 
 /// Bound on one answer of the bus. systemd answers in milliseconds; polkit may have to be started.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::Systemd;
 use crate::unit::error::UnitsError;
-use crate::unit::units::{Job, Units as _};
+use crate::unit::job::Job;
+use crate::unit::units::Units as _;
 
 /// systemd reads its files at once, and the agent is ready within a second after its old self has
 /// drained; a bus that is silent for longer is none.

@@ -12,8 +12,8 @@ use zbus::{Connection, Guid, OwnedObjectPath, Variant, interface};
 use super::Systemd;
 use super::backoff::Backoff;
 use crate::unit::fake::{Refusal, UnitModel};
+use crate::unit::job::Job;
 use crate::unit::state::UnitState;
-use crate::unit::units::Job;
 
 const UNIT_PATH: &str = "/org/freedesktop/systemd1/unit/tsidp_2eservice";
 const UNKNOWN_PATH: &str = "/org/freedesktop/systemd1/unit/unknown_2eservice";

@@ -8,7 +8,8 @@ use tokio::sync::watch;
 use super::stand_in::ManagerStandIn;
 use crate::unit::contract_suite::{Subject, contract};
 use crate::unit::error::UnitsError;
-use crate::unit::units::{Job, Sighting, TSIDP_UNIT, Units};
+use crate::unit::job::Job;
+use crate::unit::units::{Sighting, TSIDP_UNIT, Units};
 
 contract!({
     let manager = ManagerStandIn::new(TSIDP_UNIT);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use omni_scale_proto::client::{CheckedClient, ClientAction, client_difference};
 use omni_scale_proto::v1::{self, ClientState};
 
-use super::host::SecretModel;
+use super::secret::SecretModel;
 
 /// The client.
 #[derive(Debug)]

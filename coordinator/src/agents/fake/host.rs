@@ -11,6 +11,7 @@ use tokio::time::{Duration, Instant};
 use super::client::ClientModel;
 use super::machines::MachinesModel;
 use super::operations::TargetModel;
+use super::secret::SecretModel;
 use super::stack::StackModel;
 use super::unit::UnitModel;
 use crate::agents::Holder;
@@ -61,17 +62,6 @@ pub struct FakeHost {
     pub lease: Option<LeaseModel>,
     /// The last epoch that was granted.
     pub last_epoch: u64,
-}
-
-/// A secret.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SecretModel {
-    /// Stands for its value: rises with every change.
-    pub version: u64,
-    /// A one-time key that has done its work.
-    pub consumed: bool,
-    /// Made, and not confirmed.
-    pub candidate: bool,
 }
 
 /// A lease that was granted.

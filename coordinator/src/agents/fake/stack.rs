@@ -9,7 +9,7 @@ use omni_scale_proto::stack::{
 };
 use omni_scale_proto::v1::{self, ContainerState};
 
-use super::host::SecretModel;
+use super::secret::SecretModel;
 
 /// Containers and volumes.
 #[derive(Debug, Clone, Default)]

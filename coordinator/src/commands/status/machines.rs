@@ -2,7 +2,7 @@
 
 use omni_scale_proto::v1::{self, MachinePresence};
 
-use super::rows::{Row, State, lost, row, waiting};
+use super::row::{Row, State, lost, row, waiting};
 use super::view::{HYPERVISOR_HEALTH, HostView, MachinesView, Seen};
 use crate::agents::grpc::Health;
 

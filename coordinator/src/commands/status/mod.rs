@@ -5,6 +5,7 @@
 
 pub(super) mod machines;
 mod node;
+mod row;
 mod rows;
 mod view;
 mod watch;
@@ -18,7 +19,8 @@ use super::plan::warn_of_host;
 use crate::arguments::StatusArguments;
 use crate::exit::Exit;
 use crate::output::{Activity, Cell, Table, age};
-use rows::{Row, rows};
+use row::Row;
+use rows::rows;
 use view::{HostView, Seen};
 
 /// Runs it.

@@ -5,7 +5,7 @@ use omni_scale_proto::v1::{
     TailnetStatus,
 };
 
-use super::rows::{Row, State, row as plain_row};
+use super::row::{Row, State, row as plain_row};
 use super::view::HostView;
 
 /// The node of a host.

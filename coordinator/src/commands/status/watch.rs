@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
-use super::rows::{Row, rows};
+use super::row::Row;
+use super::rows::rows;
 use super::view::{HostView, Seen, reason, seen};
 use super::{Context, lines, print};
 use crate::agents::grpc::{Changes, GrpcAgents, Health};

@@ -3,6 +3,7 @@
 //! Where a machine stands, and whether one is made at all, is not decided here.
 
 mod network;
+mod paths;
 mod script;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use omni_scale_proto::id::HostName;
 use omni_scale_proto::role::HostRole;
 
-use super::user_data::{AUTH_KEY, DIRECTORY, ENROLLMENT_SECRET};
+use super::paths::{AUTH_KEY, DIRECTORY, ENROLLMENT_SECRET};
 use crate::deployment::{Deployment, HostMachine, Identity};
 use crate::image::ImageReference;
 use crate::plan::DesiredStack;

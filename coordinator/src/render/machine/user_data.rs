@@ -7,16 +7,10 @@ use omni_scale_proto::id::{HostName, SecretName};
 use omni_scale_proto::v1::{SecretEncoding, Text};
 
 use super::super::text::TextBuilder;
+use super::paths::{AUTH_KEY, DIRECTORY, ENROLLMENT_SECRET};
 use super::script::script;
 use crate::deployment::{Deployment, HostMachine, PackageRepository};
 use crate::plan::DesiredStack;
-
-/// Where secrets and script lie until the script is done.
-pub(super) const DIRECTORY: &str = "/run/omni-scale-first-boot";
-/// The key for the tailnet, there.
-pub(super) const AUTH_KEY: &str = "auth-key";
-/// The secret of the enrolment, there.
-pub(super) const ENROLLMENT_SECRET: &str = "enrollment-secret";
 
 /// The name, on the host of the proxmox agent, of the secret with which a machine enrols.
 ///
