@@ -43,7 +43,7 @@ pub struct Arguments {
 pub enum Command {
     /// Run the daemon (what systemd does).
     Run,
-    /// Write agent.toml for this host's roles. Root only.
+    /// Write agent.toml for this host's roles, give the agent what they need, and restart it. Root only.
     Setup(SetupArguments),
     /// Print a one-time token for `omni-scale enroll`. Root only. Good for one hour, five attempts and one use.
     Token(TokenArguments),
@@ -61,37 +61,38 @@ pub struct TokenArguments {
 /// What this host is for, and what it allows beyond that.
 #[derive(Debug, Args)]
 pub struct SetupArguments {
-    /// What this agent looks after: `tsidp` or `omni` (never both), `proxmox`. May be given more than once.
-    #[arg(long = "role", required = true, value_name = "ROLE")]
+    /// What this agent looks after: `tsidp` or `omni` (never both), `proxmox`. May be given more than once. Without it,
+    /// the agent.toml that is there is kept and put in force.
+    #[arg(long = "role", value_name = "ROLE")]
     pub roles: Vec<HostRole>,
     /// Another repository that images may come from; `registry.example/name/*` allows all below.
-    #[arg(long = "allow-image-repository", value_name = "REPOSITORY")]
+    #[arg(long = "allow-image-repository", requires = "roles", value_name = "REPOSITORY")]
     pub image_repositories: Vec<String>,
     /// Another beginning of URLs that artifacts may come from.
-    #[arg(long = "allow-artifact-source", value_name = "URL")]
+    #[arg(long = "allow-artifact-source", requires = "roles", value_name = "URL")]
     pub artifact_sources: Vec<String>,
     /// Run only artifacts with this SHA-256 sum. May be given more than once.
-    #[arg(long = "allow-artifact-sha256", value_name = "SUM")]
+    #[arg(long = "allow-artifact-sha256", requires = "roles", value_name = "SUM")]
     pub artifact_sha256: Vec<String>,
     /// A Proxmox VE cluster that machines may be made on, `https://HOST:PORT`. May be given more than once.
-    #[arg(long = "allow-hypervisor", value_name = "URL")]
+    #[arg(long = "allow-hypervisor", requires = "roles", value_name = "URL")]
     pub hypervisors: Vec<String>,
     /// Let in only devices of the tailnet to which its policy grants this application capability,
     /// `DOMAIN/cap/omni-scale`, with roles in its values: `[{"roles": ["operator"]}]`.
-    #[arg(long = "tailnet-capability", value_name = "NAME")]
+    #[arg(long = "tailnet-capability", requires = "roles", value_name = "NAME")]
     pub tailnet_capability: Option<String>,
     /// Let in devices of this login, with this role at most. May be given more than once.
-    #[arg(long = "tailnet-login", value_name = "LOGIN=ROLE", value_parser = pair)]
+    #[arg(long = "tailnet-login", requires = "roles", value_name = "LOGIN=ROLE", value_parser = pair)]
     pub tailnet_logins: Vec<(String, String)>,
     /// Let in devices with this tag, with this role at most. May be given more than once.
-    #[arg(long = "tailnet-tag", value_name = "TAG=ROLE", value_parser = pair)]
+    #[arg(long = "tailnet-tag", requires = "roles", value_name = "TAG=ROLE", value_parser = pair)]
     pub tailnet_tags: Vec<(String, String)>,
     /// Take an operator's certificate only from a device of this login, or from the device with this StableID. May be
     /// given more than once.
-    #[arg(long = "tailnet-bind", value_name = "OPERATOR=LOGIN|ID", value_parser = pair)]
+    #[arg(long = "tailnet-bind", requires = "roles", value_name = "OPERATOR=LOGIN|ID", value_parser = pair)]
     pub tailnet_bind: Vec<(String, String)>,
     /// Replace an agent.toml that is there already.
-    #[arg(long)]
+    #[arg(long, requires = "roles")]
     pub force: bool,
 }
 

@@ -4,10 +4,7 @@ pub mod arguments;
 mod setup;
 mod token;
 
-use std::collections::BTreeSet;
 use std::io::{self, Write as _};
-
-use omni_scale_proto::role::HostRole;
 
 pub use self::arguments::Arguments;
 use self::arguments::Command;
@@ -17,10 +14,7 @@ use crate::config::Paths;
 pub async fn run(arguments: Arguments, paths: Paths) -> anyhow::Result<()> {
     match arguments.command {
         None | Some(Command::Run) => Ok(crate::run::run(paths).await?),
-        Some(Command::Setup(arguments)) => {
-            let roles: BTreeSet<HostRole> = arguments.roles.iter().copied().collect();
-            setup::setup(&paths, &roles, &arguments).await
-        }
+        Some(Command::Setup(arguments)) => setup::setup(&paths, &arguments).await,
         Some(Command::Token(arguments)) => token::token(&paths, &arguments),
     }
 }

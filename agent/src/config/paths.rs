@@ -37,6 +37,8 @@ pub struct Paths {
     pub probe: PathBuf,
     /// The drop-in of the agent's own unit that gives it the Docker socket. Written by `setup`.
     pub docker_drop_in: PathBuf,
+    /// The groups of this host.
+    pub groups: PathBuf,
     /// The certificates that this host trusts, as one PEM file.
     pub host_roots: PathBuf,
     /// The machine's id.
@@ -59,6 +61,7 @@ impl Paths {
     pub fn below(directory: &Path) -> Self {
         Self {
             docker_drop_in: directory.join("docker.conf"),
+            groups: directory.join("group"),
             probe: directory.join("omni-scale-probe"),
             tsidp_state: directory.join("tsidp"),
             ..Self::with_state(
@@ -89,6 +92,7 @@ impl Paths {
             docker_drop_in: PathBuf::from(
                 "/etc/systemd/system/omni-scale-agent.service.d/docker.conf",
             ),
+            groups: PathBuf::from("/etc/group"),
             host_roots: PathBuf::from("/etc/ssl/certs/ca-certificates.crt"),
             machine_id: PathBuf::from("/etc/machine-id"),
             boot_id: PathBuf::from("/proc/sys/kernel/random/boot_id"),

@@ -244,7 +244,7 @@ impl PlanRefusal {
                 format!("is `{host}` on the tailnet, and `omni-scale-agent.service` running there?")
             }
             Self::NotEnrolled { host } => format!(
-                "run `sudo omni-scale-agent token` on `{host}`, then `omni-scale enroll {host}` here"
+                "run `sudo omni-scale-agent token` on `{host}`, then `omni-scale enroll {host} --token TOKEN` here"
             ),
             Self::OtherDeployment { host, .. } | Self::OtherHost { host, .. } => format!(
                 "if it shall be `{host}` of this deployment, make a new token there and enrol it again"
@@ -256,7 +256,9 @@ impl PlanRefusal {
                 "find out on `{host}` what damaged the file (disk, restored backup, an editor); then move it away and restart the agent: it begins a new one, and the next plan goes by what runs"
             ),
             Self::RoleMissing { host, role } => {
-                format!("run `sudo omni-scale-agent setup --role {role}` on `{host}`")
+                format!(
+                    "on `{host}`, add `{role}` to `roles` in /etc/omni-scale/agent.toml, then `sudo omni-scale-agent setup`"
+                )
             }
             Self::SameMachine { .. } => {
                 "give tsidp a machine of its own: Omni's login must not depend on Omni's host"

@@ -175,7 +175,7 @@ fn service_of(
 fn no_role(role: &str) -> Finding {
     Finding::failed(format!("this host does not have the role `{role}`"))
         .with_hint(format!(
-            "`sudo omni-scale-agent setup --role {role}` gives it the role"
+            "add `{role}` to `roles` in /etc/omni-scale/agent.toml there, then `sudo omni-scale-agent setup`"
         ))
         .finally()
 }

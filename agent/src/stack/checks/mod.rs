@@ -185,7 +185,7 @@ fn absent(error: &EngineError) -> Finding {
     let text = chain(error);
     if text.contains("ermission denied") {
         return Finding::new(CheckStatus::Failed, text).with_hint(
-            "`sudo omni-scale-agent setup --role omni` gives the agent the Docker socket",
+            "`sudo omni-scale-agent setup` on that host gives the agent the Docker socket",
         );
     }
     let finding = Finding::unknown(text);
