@@ -66,7 +66,11 @@ pub struct SetupArguments {
     #[arg(long = "role", value_name = "ROLE")]
     pub roles: Vec<HostRole>,
     /// Another repository that images may come from; `registry.example/name/*` allows all below.
-    #[arg(long = "allow-image-repository", requires = "roles", value_name = "REPOSITORY")]
+    #[arg(
+        long = "allow-image-repository",
+        requires = "roles",
+        value_name = "REPOSITORY"
+    )]
     pub image_repositories: Vec<String>,
     /// Another beginning of URLs that artifacts may come from.
     #[arg(long = "allow-artifact-source", requires = "roles", value_name = "URL")]

@@ -72,7 +72,7 @@ pub fn render(roles: &BTreeSet<HostRole>, allowed: &Allowed) -> String {
 
     let mut text = String::from(
         "# What the omni-scale agent may do on this host. Root's: no caller can change it over the network.\n\
-         # After a change: systemctl restart omni-scale-agent\n\n\
+         # After a change: omni-scale-agent setup, which keeps this file and restarts the agent\n\n\
          # What this agent looks after: `tsidp` or `omni` (never both on one machine), `proxmox`.\n",
     );
     list(&mut text, "roles", &roles);

@@ -164,7 +164,7 @@ impl UnitsError {
                 Some("the package `omni-scale-agent` brings the unit: install it again")
             }
             Self::Denied { .. } => Some(
-                "the polkit rule `50-omni-scale.rules` allows it to the user `omni-scale`: see that it and the package `polkitd` are installed",
+                "the polkit rule `50-omni-scale.rules` allows it to the user `omni-scale`: see that it and the package `polkitd` are installed, in a version from 0.106 on: older ones (Ubuntu 22.04) read no such rules",
             ),
             Self::JobFailed {
                 outcome: JobOutcome::Canceled,

@@ -210,9 +210,9 @@ impl AgentError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Refused { hint, .. } if !hint.is_empty() => Some(hint),
-            Self::NotEnrolled { .. } => {
-                Some("run `sudo omni-scale-agent token` on the host, then `omni-scale enroll` here")
-            }
+            Self::NotEnrolled { .. } => Some(
+                "run `sudo omni-scale-agent token` on the host, then `omni-scale enroll HOST --token TOKEN` here",
+            ),
             _ => None,
         }
     }

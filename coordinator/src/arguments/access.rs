@@ -134,7 +134,8 @@ pub enum ArtifactCommand {
 pub struct UploadArguments {
     /// The host.
     pub host: HostName,
-    /// The program itself, not an archive.
+    /// A release of tsidp as published, or the program. Its sum must stand in the host's agent.toml
+    /// (`omni-scale-agent setup --allow-artifact-sha256 SUM`).
     pub file: PathBuf,
 }
 
@@ -165,4 +166,4 @@ const UPLOAD_EXAMPLES: &str = "\
 It prints the sum for `identity.tsidp.artifact.sha256` in the deployment.
 
 Example:
-  omni-scale artifact upload idp-host ./tsidp";
+  omni-scale artifact upload idp ./tsidp";

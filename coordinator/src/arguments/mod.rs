@@ -195,7 +195,7 @@ Examples:
 
 const ENROLL_EXAMPLES: &str = "\
 On the host:  sudo omni-scale-agent token
-Here:         omni-scale enroll idp-host --token FINGERPRINT.SECRET
+Here:         omni-scale enroll idp --token FINGERPRINT.SECRET
 
 Both sides prove to each other that they know the token before anything else is sent. The host must \
 be in the deployment, with the roles that its agent was set up for. Needs the authority's key.";
@@ -257,8 +257,8 @@ policy lets in. The lower of the two roles holds. Who is refused is told by whic
 write where.
 
 Examples:
-  omni-scale whoami omni-host
-  omni-scale whoami omni-host --output json
+  omni-scale whoami omni
+  omni-scale whoami omni --output json
 
 Exit codes: 0 shown; 1 refused; 8 the host does not answer.";
 
@@ -271,7 +271,7 @@ Examples:
   omni-scale logs tsidp
   omni-scale logs omni -f
   omni-scale logs omni-tailscale -n 500
-  omni-scale logs agent omni-host -f";
+  omni-scale logs agent omni -f";
 
 const CONTROL_EXAMPLES: &str = "\
 TARGET is `tsidp`, `omni`, `stack` for all containers of it, or the name of a service. It runs \
@@ -288,7 +288,7 @@ const RENEW_EXAMPLES: &str = "\
 Certificates last 90 days; every command warns from 30 days before. Needs the authority's key.
 
 Examples:
-  omni-scale renew idp-host
+  omni-scale renew idp
   omni-scale renew --operator";
 
 const EJECT_EXAMPLES: &str = "\
@@ -319,6 +319,29 @@ mod tests {
             let line = format!("  {}  {}", exit.code(), exit.meaning());
             assert!(EXIT_CODES.contains(&line), "{line}");
         }
+    }
+
+    /// Plans say what to type next: it has to be what this program takes.
+    #[test]
+    fn every_command_that_a_plan_names_can_be_typed() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+        let mut commands = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "snap") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let quoted = text.split('`').skip(1).step_by(2);
+            for command in quoted.filter(|quoted| quoted.starts_with("omni-scale ")) {
+                // Where the plan cannot know the name of a secret that is to be made.
+                let command = command.replace("NAME", "name");
+                let parsed = Arguments::try_parse_from(command.split(' '));
+                assert!(parsed.is_ok(), "{}: {command}: {parsed:?}", path.display());
+                commands += 1;
+            }
+        }
+        assert!(commands > 10, "{commands}");
     }
 
     #[test]

@@ -68,18 +68,18 @@ of several lines, such as PEM and OpenPGP keys, is kept as it is. On a terminal 
 for and not shown.
 
 Examples:
-  omni-scale secret set omni-host omni-client-secret < client-secret.txt
-  omni-scale secret set idp-host tsidp-auth-key
-  omni-scale secret set omni-host machine-api-key --file machine-api.key";
+  omni-scale secret set omni omni-client-secret < client-secret.txt
+  omni-scale secret set idp tsidp-auth-key
+  omni-scale secret set omni machine-api-key --file machine-api.key";
 
 const GENERATE_EXAMPLES: &str = "\
 The value is made on the host. It comes into force only once its export is on your disk: losing \
 Omni's encryption key is losing everything that Omni stores. Keep the file away from the host.
 
 Example:
-  omni-scale secret generate omni-host omni-encryption-key --export omni.asc";
+  omni-scale secret generate omni omni-encryption-key --export omni.asc";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
   omni-scale secret list
-  omni-scale secret list omni-host --output json";
+  omni-scale secret list omni --output json";

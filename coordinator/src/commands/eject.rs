@@ -30,6 +30,10 @@ pub(super) fn run(context: &Context, arguments: &EjectArguments) -> anyhow::Resu
     };
     let path = context.path(file);
     let variables = path.with_file_name(".env");
+    // Both or neither.
+    if let Some(path) = [&path, &variables].into_iter().find(|file| file.exists()) {
+        return Err(files::FileError::Exists { path: path.clone() }.into());
+    }
     // Values are filled in there: it is for its owner only from the start.
     files::write(
         &variables,
@@ -44,7 +48,7 @@ pub(super) fn run(context: &Context, arguments: &EjectArguments) -> anyhow::Resu
         Existing::Keep,
     )?;
     context.output.say(&format!(
-        "wrote `{}` and `{}`; fill in the second, then `docker compose up`",
+        "wrote `{0}` and `{1}`; fill in the second, then `docker compose -f {0} up`",
         path.display(),
         variables.display()
     ));

@@ -146,10 +146,16 @@ fn check_roles(name: &HostName, host: &Host, found: &[String]) -> anyhow::Result
             list(&wanted)
         ),
     );
-    let hint = format!(
-        "run `sudo omni-scale-agent setup {options}` on the host, or change `hosts.{name}.roles`; \
-         then make a new token"
-    );
+    let there = if found.is_empty() {
+        format!("run `sudo omni-scale-agent setup {options}` on the host")
+    } else {
+        let roles: Vec<String> = wanted.iter().map(|role| format!("\"{role}\"")).collect();
+        let roles = roles.join(", ");
+        format!(
+            "write `roles = [{roles}]` in /etc/omni-scale/agent.toml on the host, then `sudo omni-scale-agent setup`"
+        )
+    };
+    let hint = format!("{there}, or change `hosts.{name}.roles`; then make a new token");
     Err(stop.hint(hint).into())
 }
 

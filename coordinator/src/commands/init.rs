@@ -81,8 +81,8 @@ pub(super) fn run(context: &Context, arguments: InitArguments) -> anyhow::Result
     ))?;
     context.output.say(&format!(
         "keep a copy of `{}` and its passphrase in a safe place: without both no host can be enrolled\n\
-         next: edit `{shown}`; then on each host `sudo omni-scale-agent token`, and here \
-         `omni-scale enroll HOST --token TOKEN`",
+         next: edit `{shown}`; then on each host `sudo omni-scale-agent setup --role ROLE` and \
+         `sudo omni-scale-agent token`, and here `omni-scale enroll HOST --token TOKEN`",
         store.authority_key().display()
     ));
     Ok(Exit::Done)

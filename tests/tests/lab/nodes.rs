@@ -138,9 +138,9 @@ fn a_node_that_is_logged_in_anew_at_another_address_is_followed() {
     // As an administrator removes the old device, of which this control server knows no way.
     let path = format!("/nodes/{id}/rename?to=gone");
     control(&lab, "POST", &path, "");
-    let log_in = |key: &str| {
+    let log_in = |key: &str, seconds: u32| {
         let up = format!(
-            "tailscale up --login-server=http://10.77.0.2:9911 --hostname=omni --timeout=10s --auth-key={key}"
+            "tailscale up --login-server=http://10.77.0.2:9911 --hostname=omni --timeout={seconds}s --auth-key={key}"
         );
         lab.script("omni", &up)
     };
@@ -149,11 +149,11 @@ fn a_node_that_is_logged_in_anew_at_another_address_is_followed() {
         control(lab, "POST", "/tailnet/auth-key?key=", "");
     });
     control(&lab, "POST", "/tailnet/auth-key?key=tskey-auth-good", "");
-    let refused = log_in("tskey-auth-bad");
+    let refused = log_in("tskey-auth-bad", 10);
     assert_ne!(refused.code, 0, "{refused}");
     agent_says(&lab, "omni", "is logged out: ", 30);
     drop(any_key);
-    log_in("tskey-auth-lab").must("log in");
+    log_in("tskey-auth-lab", 60).must("log in");
     let now = lab.on("omni", &["tailscale", "ip", "-4"]);
     let now = now.must("ask for the address").trim().to_owned();
     assert_ne!(now, address);

@@ -85,14 +85,31 @@ fn the_second_of_two_coordinators_is_told_who_is_at_work() {
     first.until("that it holds the leases", 60, |line| {
         line.starts_with("holding the leases").then_some(())
     });
-    // Of one machine, of another one, and without a rollout.
-    let same = apply(&lab);
-    let other = lab.on(GRACE, &["omni-scale", "apply", "--yes"]);
-    let single = lab.on(GRACE, &["omni-scale", "restart", "proxmox-provider"]);
+    // Of one machine, of another one, and without a rollout: all while the first one holds a gate.
+    let all: [(&str, &[&str], &[&str]); 3] = [
+        ("op", &["apply", "--yes"], &["alice@op", "since 20"]),
+        (
+            GRACE,
+            &["apply", "--yes"],
+            &["alice@op", "since 20", "it ends in "],
+        ),
+        (
+            GRACE,
+            &["restart", "proxmox-provider"],
+            &["alice@op", "since 20", "it ends in "],
+        ),
+    ];
+    let mut running = all.map(|(host, words, _)| {
+        let command: Vec<&str> = ["omni-scale"].iter().chain(words).copied().collect();
+        lab.start(host, &command)
+    });
+    let ends = running.each_mut().map(|second| second.end(60));
     let (code, said) = first.end(120);
-    same.ends(7, &["alice@op", "since 20"]);
-    other.ends(7, &["alice@op", "since 20", "it ends in "]);
-    single.ends(7, &["alice@op", "since 20", "it ends in "]);
+    for ((_, words, texts), (code, said)) in all.iter().zip(ends) {
+        assert_eq!(code, 7, "{words:?}: {said}");
+        let missing: Vec<_> = texts.iter().filter(|text| !said.contains(**text)).collect();
+        assert!(missing.is_empty(), "{words:?}: {missing:?}: {said}");
+    }
     assert_eq!(code, 0, "{said}");
     must_be_rolled_out(&lab);
 }

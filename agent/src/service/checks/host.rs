@@ -100,7 +100,7 @@ pub(super) async fn secret(secrets: &Arc<Secrets>, check: &v1::SecretCheck) -> F
     let usage = check.r#use();
     let set = if usage == SecretUse::OmniEncryptionKey {
         format!(
-            "`omni-scale secret generate HOST {name}` makes it, `omni-scale secret set HOST {name}` takes yours"
+            "`omni-scale secret generate HOST {name} --export FILE` makes it, `omni-scale secret set HOST {name}` takes yours"
         )
     } else {
         format!("`omni-scale secret set HOST {name}` reads it from standard input")

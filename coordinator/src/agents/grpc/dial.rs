@@ -152,7 +152,7 @@ impl DialError {
                 "is the host up and on the tailnet, and do its ACLs allow port 7443?".to_owned()
             }
             Self::NotEnrolled => {
-                "run `sudo omni-scale-agent token` on the host, then `omni-scale enroll` here"
+                "run `sudo omni-scale-agent token` on the host, then `omni-scale enroll HOST --token TOKEN` here"
                     .to_owned()
             }
             Self::NotPinned { .. } => "either the token is of another host, or somebody is in \

@@ -122,8 +122,8 @@ impl Call {
             Some(role) => (
                 format!("this agent has no role `{role}`"),
                 format!(
-                    "run `sudo omni-scale-agent setup --role {role}` on that host, with its other \
-                     roles if it has any, then `systemctl restart omni-scale-agent`"
+                    "add `{role}` to `roles` in /etc/omni-scale/agent.toml on that host, then \
+                     `sudo omni-scale-agent setup`"
                 ),
             ),
             None => (

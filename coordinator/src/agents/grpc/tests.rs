@@ -294,7 +294,7 @@ async fn a_service_that_an_agent_does_not_have_is_said_to_be_a_missing_role() {
         "could not observe the unit on host `idp`: refused: this agent has no role `tsidp`"
     );
     assert!(
-        unit.hint().unwrap().contains("setup --role tsidp"),
+        unit.hint().unwrap().contains("add `tsidp` to `roles`"),
         "{unit:?}"
     );
     let stack = LogSource::Stack {

@@ -39,10 +39,7 @@ async fn a_deployment_is_made_once() {
 async fn a_new_deployment_lacks_nothing_but_its_hosts() {
     let desk = Desk::initialised().await;
     let ran = desk.run("plan").await.ended(Exit::Unreachable);
-    ran.complains(&[
-        "`idp-host` cannot be reached",
-        "`omni-host` cannot be reached",
-    ]);
+    ran.complains(&["`idp` cannot be reached", "`omni` cannot be reached"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,6 +94,13 @@ async fn an_agent_with_other_roles_than_the_deployments_is_not_enrolled() {
     desk.run(&format!("enroll {IDP} --token {token}"))
         .await
         .ended(Exit::ChecksFailed)
-        .complains(&["setup --role tsidp"]);
+        .complains(&["write `roles = [\"tsidp\"]` in /etc/omni-scale/agent.toml"]);
     assert_eq!(desk.agent(IDP).state().enrolled, None);
+    // Nothing is written there yet.
+    desk.agent(IDP).state().describe.roles = Vec::new();
+    let token = desk.awaits_enrolment(IDP);
+    desk.run(&format!("enroll {IDP} --token {token}"))
+        .await
+        .ended(Exit::ChecksFailed)
+        .complains(&["setup --role tsidp"]);
 }

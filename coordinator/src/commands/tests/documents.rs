@@ -65,5 +65,13 @@ async fn an_ejected_stack_names_its_secrets_and_holds_none() {
     desk.run("eject -o out/compose.yaml")
         .await
         .ended(Exit::Failed);
+    // Both files or none, so that the next try is not in the way of itself.
+    std::fs::create_dir(desk.path("another")).unwrap();
+    std::fs::write(desk.path("another/compose.yaml"), "").unwrap();
+    desk.run("eject -o another/compose.yaml")
+        .await
+        .ended(Exit::Failed)
+        .complains(&["`HOME/another/compose.yaml` exists"]);
+    assert!(!desk.path("another/.env").exists());
     assert_eq!(desk.changes(), Vec::<String>::new());
 }

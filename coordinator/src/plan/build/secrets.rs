@@ -220,14 +220,17 @@ pub(super) fn notes(cut: Option<Wave>, missing: &[&DesiredSecret]) -> Vec<String
 
 /// The command that sets it.
 pub(super) fn command(secret: &DesiredSecret) -> String {
-    let verb = match secret.usage {
-        v1::SecretUse::OmniEncryptionKey => "generate",
+    let (verb, option) = match secret.usage {
+        v1::SecretUse::OmniEncryptionKey => ("generate", " --export FILE"),
         v1::SecretUse::Opaque
         | v1::SecretUse::CertificateChain
         | v1::SecretUse::PrivateKey
         | v1::SecretUse::OidcClientId
         | v1::SecretUse::OidcClientSecret
-        | v1::SecretUse::Unspecified => "set",
+        | v1::SecretUse::Unspecified => ("set", ""),
     };
-    format!("omni-scale secret {verb} {} {}", secret.host, secret.name)
+    format!(
+        "omni-scale secret {verb} {} {}{option}",
+        secret.host, secret.name
+    )
 }
