@@ -201,7 +201,7 @@ mod tests {
     fn host(groups: &str) -> (tempfile::TempDir, Paths) {
         let directory = tempfile::tempdir().unwrap();
         let paths = Paths::below(directory.path());
-        std::fs::write(&paths.groups, groups).unwrap();
+        files::write_atomically(&paths.groups, groups.as_bytes(), 0o644).unwrap();
         (directory, paths)
     }
 
@@ -210,7 +210,7 @@ mod tests {
         let (_directory, paths) = host("root:x:0:\nnotdocker:x:5:\n");
         let refused = check_docker_group(&paths).unwrap_err().to_string();
         assert!(refused.contains("install the Engine first"), "{refused}");
-        std::fs::write(&paths.groups, "root:x:0:\ndocker:x:998:\n").unwrap();
+        let (_directory, paths) = host("root:x:0:\ndocker:x:998:\n");
         check_docker_group(&paths).unwrap();
     }
 
@@ -229,7 +229,8 @@ mod tests {
         let (_directory, paths) = host("");
         let refused = roles_there(&paths).unwrap_err().to_string();
         assert!(refused.contains("--role tsidp"), "{refused}");
-        std::fs::write(&paths.configuration, "roles = [\"omni\", \"proxmox\"]").unwrap();
+        let text = b"roles = [\"omni\", \"proxmox\"]";
+        files::write_atomically(&paths.configuration, text, 0o640).unwrap();
         let roles = roles_there(&paths).unwrap();
         assert_eq!(roles, [HostRole::Omni, HostRole::Proxmox].into());
     }
