@@ -5,7 +5,7 @@
 //! over. Secrets stand in it by name only. A record that cannot be read is the same as none: the
 //! next apply writes it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +27,10 @@ pub struct AppliedStack {
     /// How a service's product was asked last with success: what its health is asked with.
     #[serde(default)]
     pub questions: BTreeMap<String, Question>,
+    /// Services that ran before a start or restart that has not ended well: they run again at the
+    /// end of the next one.
+    #[serde(default)]
+    pub owed: BTreeSet<String>,
 }
 
 /// A question to a product, in the network namespace of a service.
@@ -47,6 +51,7 @@ impl AppliedStack {
             stack,
             services: BTreeMap::new(),
             questions: BTreeMap::new(),
+            owed: BTreeSet::new(),
         }
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use omni_scale_proto::difference::{
     ServiceAction, ServiceChange, stack_difference, unlike_networks,
 };
-use omni_scale_proto::id::ServiceName;
+use omni_scale_proto::id::{ServiceName, StackName};
 use omni_scale_proto::stack::CheckedStack;
 use omni_scale_proto::v1::{self, DependencyCondition, FailureClass};
 use tokio::time::Instant;
@@ -102,10 +102,28 @@ impl Stacks {
         }
         run.remove_orphans(&apply.remove_orphans).await?;
         run.use_up_one_time_keys(&changes).await?;
+        self.owe_no_more(apply.stack.name(), &changes).await?;
         Ok(Done {
             summary: summary(&changes),
             warnings: run.warnings,
         })
+    }
+}
+
+impl Stacks {
+    /// These services run as they should, whatever a start or restart left behind.
+    async fn owe_no_more(&self, stack: &StackName, made: &[ServiceChange]) -> Result<(), Failure> {
+        let stack = stack.clone();
+        let made: Vec<String> = made
+            .iter()
+            .map(|change| change.service.to_string())
+            .collect();
+        self.keep(move |records| {
+            records.update(&stack, |record| {
+                record.owed.retain(|service| !made.contains(service));
+            })
+        })
+        .await
     }
 }
 

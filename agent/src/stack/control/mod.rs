@@ -2,7 +2,8 @@
 //!
 //! Nothing is created, removed or changed here. Who shares the network namespace of a service that
 //! stops loses its network, so sharers are stopped with it and started again after it: a container
-//! that is started joins the namespace that its owner has then.
+//! that is started joins the namespace that its owner has then. What ran before is written down
+//! first: one that was broken off is ended by the next one.
 
 mod plan;
 
@@ -70,6 +71,7 @@ impl Stacks {
     ) -> Result<Done, Failure> {
         let stack = self.known_stack(&control.name)?;
         let _turn = self.turn(&control.name).lock_owned().await;
+        let owed = self.record(&control.name).map(|record| record.owed);
         let containers = self.engine.project_containers(control.name.as_str()).await;
         let containers = containers.map_err(|error| engine_failure(&error))?;
         let serving: BTreeMap<String, ContainerDetails> = Parts::of(&containers)
@@ -83,10 +85,28 @@ impl Stacks {
             .iter()
             .map(|service| service.name.as_str())
             .collect();
-        let plan = plan::plan(&order, &serving, control.action, &scope);
+        let plan = plan::plan(
+            &order,
+            &serving,
+            control.action,
+            &scope,
+            &owed.unwrap_or_default(),
+        );
+        // Before the first stop: what runs then can be seen no more if this is broken off.
+        self.owe(&control.name, plan.owed.clone()).await?;
         self.carry_out(&stack, &serving, &plan, control, reporter)
             .await?;
+        if control.action != ControlAction::Stop {
+            self.owe(&control.name, BTreeSet::new()).await?;
+        }
         Ok(Done::new(plan.summary(control.action)))
+    }
+
+    /// Writes down which services the next start or restart takes along.
+    async fn owe(&self, stack: &StackName, owed: BTreeSet<String>) -> Result<(), Failure> {
+        let stack = stack.clone();
+        self.keep(move |records| records.update(&stack, |record| record.owed = owed))
+            .await
     }
 
     /// What was applied last under this name.

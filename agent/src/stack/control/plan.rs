@@ -16,37 +16,56 @@ pub(super) struct Plan {
     pub(super) start: Vec<String>,
     /// Services that were not asked for, and why they are part of it.
     pub(super) along: BTreeMap<String, String>,
+    /// Services that must run for all of it to have ended well, because they ran before it or
+    /// before one that was broken off.
+    pub(super) owed: BTreeSet<String>,
 }
 
-/// The plan for doing `action` with the services of `scope`, which all have a container.
+/// The plan for doing `action` with the services of `scope`, which all have a container, and with
+/// those of `owed`, which ran before a start or restart that was broken off.
 pub(super) fn plan(
     order: &[&str],
     serving: &BTreeMap<String, ContainerDetails>,
     action: ControlAction,
     scope: &BTreeSet<String>,
+    owed: &BTreeSet<String>,
 ) -> Plan {
     let runs = |service: &str| serving.get(service).is_some_and(has_process);
+    let needs_start = |service: &str| {
+        let running = serving
+            .get(service)
+            .is_some_and(ContainerDetails::is_running);
+        !running || has_dead_namespace(service, serving)
+    };
     let asked: BTreeSet<&str> = scope
         .iter()
         .map(String::as_str)
         .filter(|service| match action {
             ControlAction::Stop => runs(service),
             ControlAction::Restart => true,
-            ControlAction::Start => {
-                let running = serving
-                    .get(*service)
-                    .is_some_and(ContainerDetails::is_running);
-                !running || has_dead_namespace(service, serving)
-            }
+            ControlAction::Start => needs_start(service),
         })
         .collect();
     let mut along = BTreeMap::new();
+    let mut owners = asked.clone();
+    if action != ControlAction::Stop {
+        for service in owed {
+            if serving.contains_key(service)
+                && !asked.contains(service.as_str())
+                && needs_start(service)
+            {
+                let reason = "starts too: it ran before a start or restart that was broken off";
+                along.insert(service.clone(), reason.to_owned());
+                owners.insert(service);
+            }
+        }
+    }
     for (service, container) in serving {
-        if asked.contains(service.as_str()) || !has_process(container) {
+        if owners.contains(service.as_str()) || !has_process(container) {
             continue;
         }
         let owner = container.namespace_container().and_then(|id| {
-            asked
+            owners
                 .iter()
                 .find(|owner| serving.get(**owner).is_some_and(|owner| owner.id == id))
         });
@@ -68,7 +87,7 @@ pub(super) fn plan(
         .filter(|name| touched(name))
         .map(ToString::to_string)
         .collect();
-    let stop = in_order
+    let stop: Vec<String> = in_order
         .iter()
         .rev()
         .filter(|service| runs(service))
@@ -78,7 +97,40 @@ pub(super) fn plan(
         ControlAction::Stop => Vec::new(),
         ControlAction::Start | ControlAction::Restart => in_order,
     };
-    Plan { stop, start, along }
+    let owed = match action {
+        // Whoever is stopped, or would lose its namespace now, is meant to be so.
+        ControlAction::Stop => owed
+            .iter()
+            .filter(|service| !scope.contains(*service) && !shares_with(service, scope, serving))
+            .cloned()
+            .collect(),
+        ControlAction::Start | ControlAction::Restart => {
+            let again = owed.iter().filter(|service| start.contains(*service));
+            stop.iter().chain(again).cloned().collect()
+        }
+    };
+    Plan {
+        stop,
+        start,
+        along,
+        owed,
+    }
+}
+
+/// Whether it was made for the network namespace of one of these.
+fn shares_with(
+    service: &str,
+    owners: &BTreeSet<String>,
+    serving: &BTreeMap<String, ContainerDetails>,
+) -> bool {
+    let owner = serving
+        .get(service)
+        .and_then(ContainerDetails::namespace_container);
+    owner.is_some_and(|id| {
+        owners
+            .iter()
+            .any(|owner| serving.get(owner).is_some_and(|owner| owner.id == id))
+    })
 }
 
 /// It runs, in a namespace whose owner has been started again since.

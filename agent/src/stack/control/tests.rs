@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::stack::testing::{StackHost, running_stack};
+use crate::stack::testing::{Behaviour, StackHost, running_stack};
 
 async fn control(
     host: &StackHost,
@@ -118,6 +118,102 @@ async fn a_stopped_sidecar_takes_its_sharers_with_it() {
         done.summary,
         "stopped proxmox-provider, omni, omni-tailscale"
     );
+}
+
+fn runs(host: &StackHost, container: &str) -> bool {
+    host.engine.named(container).unwrap().is_running()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_restart_left_stopped_runs_after_the_next() {
+    let host = running_stack().await;
+    host.engine.behave("omni-tailscale", Behaviour::Unhealthy);
+    control(&host, ControlAction::Restart, &["omni-tailscale"])
+        .await
+        .unwrap_err();
+    assert!(!runs(&host, "omni-omni-1"));
+    // Failing once more forgets nothing.
+    control(&host, ControlAction::Restart, &["omni-tailscale"])
+        .await
+        .unwrap_err();
+    host.engine.behave("omni-tailscale", Behaviour::Healthy);
+    let done = control(&host, ControlAction::Restart, &["omni-tailscale"])
+        .await
+        .unwrap();
+    assert_eq!(
+        done.summary,
+        "restarted omni-tailscale, omni, proxmox-provider"
+    );
+    assert!(runs(&host, "omni-omni-1") && runs(&host, "omni-proxmox-provider-1"));
+    let done = control(&host, ControlAction::Start, &["omni"]).await;
+    assert_eq!(done.unwrap().summary, "nothing to do");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_agent_left_stopped_runs_after_the_next() {
+    for (action, again) in [
+        (ControlAction::Restart, "restarted"),
+        (ControlAction::Start, "started"),
+    ] {
+        let host = running_stack().await;
+        host.engine.hang("start omni-omni-tailscale-1");
+        let killed = tokio::select! {
+            ended = control(&host, ControlAction::Restart, &["omni-tailscale"]) => Some(ended),
+            () = host.engine.hangs() => None,
+        };
+        assert!(killed.is_none(), "{killed:?}");
+        let done = control(&host, action, &["omni-tailscale"]).await.unwrap();
+        let all = "omni-tailscale, omni, proxmox-provider";
+        assert_eq!(done.summary, format!("{again} {all}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_stopped_on_purpose_is_not_started_with_others() {
+    let host = running_stack().await;
+    host.engine.behave("omni-tailscale", Behaviour::Unhealthy);
+    control(&host, ControlAction::Restart, &["omni-tailscale"])
+        .await
+        .unwrap_err();
+    host.engine.behave("omni-tailscale", Behaviour::Healthy);
+    control(&host, ControlAction::Stop, &["proxmox-provider"])
+        .await
+        .unwrap();
+    let done = control(&host, ControlAction::Restart, &["omni-tailscale"]).await;
+    assert_eq!(done.unwrap().summary, "restarted omni-tailscale, omni");
+
+    let host = running_stack().await;
+    host.engine.behave("omni-tailscale", Behaviour::Unhealthy);
+    control(&host, ControlAction::Restart, &["omni-tailscale"])
+        .await
+        .unwrap_err();
+    host.engine.behave("omni-tailscale", Behaviour::Healthy);
+    // Its sharers would have been stopped with it.
+    control(&host, ControlAction::Stop, &["omni-tailscale"])
+        .await
+        .unwrap();
+    let done = control(&host, ControlAction::Start, &["omni-tailscale"]).await;
+    assert_eq!(done.unwrap().summary, "started omni-tailscale");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_makes_good_what_a_restart_left_stopped() {
+    let host = running_stack().await;
+    host.engine.behave("omni-tailscale", Behaviour::Unhealthy);
+    control(&host, ControlAction::Restart, &["omni-tailscale"])
+        .await
+        .unwrap_err();
+    host.engine.behave("omni-tailscale", Behaviour::Healthy);
+    let stack = crate::stack::testing::stack();
+    let record = || host.stacks.record(&"omni".parse().unwrap()).unwrap();
+    host.engine
+        .set_health("omni-omni-tailscale-1", v1::ContainerHealth::Healthy);
+    host.apply_services(&stack, &["omni-tailscale", "omni"])
+        .await
+        .unwrap();
+    assert_eq!(Vec::from_iter(record().owed), ["proxmox-provider"]);
+    host.apply(&stack).await.unwrap();
+    assert!(record().owed.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
