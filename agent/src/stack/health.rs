@@ -1,18 +1,21 @@
 //! Health of the names `omni`, `omni/SERVICE` and `provider`.
 //!
 //! A service is healthy when its container runs, says so itself if it has a health check, and is
-//! on the live network namespace. `omni` is the whole of the stacks of this host, and the
+//! on the live network namespace; one that is done once it has ended well is healthy then as well.
+//! `omni` is the whole of the stacks of this host, and the
 //! product's own answer where one is known: what a gate once asked inside of a namespace, and got,
 //! is asked again every 15 s. An answer is worth nothing once containers run that did not when it
 //! was given; until there is a good one it is asked for more often. State comes from the Engine's
 //! events; all of this rests while nobody watches.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, SelectAll};
+use omni_scale_proto::difference::is_one_shot;
+use omni_scale_proto::stack::CheckedStack;
 use omni_scale_proto::v1::{self, ContainerHealth, ContainerState};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -90,7 +93,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Tells everybody who watches, until nobody does.
 async fn follow(stacks: Stacks, names: Names) {
     let mut observations: SelectAll<BoxStream<'static, v1::StackObservation>> = SelectAll::new();
-    let mut observed: HashMap<String, v1::StackObservation> = HashMap::new();
+    let mut observed: HashMap<String, Seen> = HashMap::new();
     let mut watched = stacks.names();
     for stack in &watched {
         observations.push(stacks.watch(stack.clone()));
@@ -103,12 +106,12 @@ async fn follow(stacks: Stacks, names: Names) {
         tokio::select! {
             Some(observation) = observations.next() => {
                 let before = observed.get(&observation.name);
-                if before.is_some_and(|before| runs(before) != runs(&observation)) {
+                if before.is_some_and(|before| runs(&before.stack) != runs(&observation)) {
                     answer = None;
                     pause = FIRST_PAUSE;
                     question = Instant::now();
                 }
-                observed.insert(observation.name.clone(), observation);
+                observed.insert(observation.name.clone(), Seen::of(observation, &stacks));
             }
             () = sleep_until(question) => {
                 if nobody_watches(&names) {
@@ -136,7 +139,7 @@ async fn follow(stacks: Stacks, names: Names) {
             let health = match service_name(name) {
                 Some(service) => observed
                     .values()
-                    .find_map(|observation| service_health(observation, service))
+                    .find_map(|seen| service_health(seen, service))
                     .unwrap_or(if all {
                         Health::NotServing
                     } else {
@@ -153,6 +156,35 @@ async fn follow(stacks: Stacks, names: Names) {
                 changed
             });
         }
+    }
+}
+
+/// A stack as it was seen.
+struct Seen {
+    stack: v1::StackObservation,
+    /// Services that have ended well and are not to run on.
+    done: BTreeSet<String>,
+}
+
+impl Seen {
+    fn of(stack: v1::StackObservation, stacks: &Stacks) -> Self {
+        let record = stack
+            .name
+            .parse()
+            .ok()
+            .and_then(|name| stacks.record(&name));
+        let applied = record.and_then(|record| CheckedStack::try_from(record.stack).ok());
+        let done = |seen: &&v1::ServiceObservation| {
+            let has_ended_well = seen.state() == ContainerState::Exited && seen.exit_code == 0;
+            has_ended_well
+                && applied.as_ref().is_some_and(|applied| {
+                    let service = applied.service(&seen.service);
+                    service.is_some_and(|service| is_one_shot(applied, service))
+                })
+        };
+        let done = stack.services.iter().filter(done);
+        let done = done.map(|service| service.service.clone()).collect();
+        Self { stack, done }
     }
 }
 
@@ -180,11 +212,12 @@ fn nobody_watches(names: &Names) -> bool {
 }
 
 /// Health of one service. `None`: this stack does not have it.
-fn service_health(observation: &v1::StackObservation, service: &str) -> Option<Health> {
-    if !observation.known {
+fn service_health(seen: &Seen, service: &str) -> Option<Health> {
+    if !seen.stack.known {
         return Some(Health::Unknown);
     }
-    let service = observation
+    let service = seen
+        .stack
         .services
         .iter()
         .find(|other| other.service == service)?;
@@ -194,7 +227,7 @@ fn service_health(observation: &v1::StackObservation, service: &str) -> Option<H
             service.health(),
             ContainerHealth::None | ContainerHealth::Healthy
         );
-    Some(if healthy {
+    Some(if healthy || seen.done.contains(&service.service) {
         Health::Serving
     } else {
         Health::NotServing
@@ -202,21 +235,14 @@ fn service_health(observation: &v1::StackObservation, service: &str) -> Option<H
 }
 
 /// Health of all services together, and of the product's own answer if it is known how to ask.
-fn whole<'a>(
-    observations: impl Iterator<Item = &'a v1::StackObservation>,
-    answer: Option<Health>,
-) -> Health {
+fn whole<'a>(observations: impl Iterator<Item = &'a Seen>, answer: Option<Health>) -> Health {
     let mut healths = Vec::from_iter(answer);
-    for observation in observations {
-        if !observation.known {
+    for seen in observations {
+        if !seen.stack.known {
             return Health::Unknown;
         }
-        healths.extend(
-            observation
-                .services
-                .iter()
-                .filter_map(|service| service_health(observation, &service.service)),
-        );
+        let services = seen.stack.services.iter();
+        healths.extend(services.filter_map(|service| service_health(seen, &service.service)));
     }
     let has = |wanted: Health| healths.contains(&wanted);
     if healths.is_empty() || has(Health::NotServing) {
@@ -231,7 +257,7 @@ fn whole<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack::testing::{StackHost, running_stack};
+    use crate::stack::testing::{self, Behaviour, StackHost, running_stack};
 
     async fn next(receiver: &mut watch::Receiver<Health>) -> Health {
         receiver.changed().await.unwrap();
@@ -272,6 +298,27 @@ mod tests {
         host.engine
             .set_health("omni-omni-tailscale-1", ContainerHealth::Healthy);
         assert_eq!(next(&mut provider).await, Health::NotServing);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_has_done_its_work_is_no_fault() {
+        let host = StackHost::new();
+        let mut stack = testing::stack();
+        stack.services.push(testing::service("migrate"));
+        stack.services[1].depends_on.push(testing::after(
+            "migrate",
+            v1::DependencyCondition::CompletedSuccessfully,
+        ));
+        host.engine.behave("migrate", Behaviour::Exits(0));
+        host.apply(&stack).await.unwrap();
+        let source = StackHealth::new(host.stacks.clone());
+        let mut whole = source.watch("omni").unwrap();
+        let mut migrate = source.watch("omni/migrate").unwrap();
+        assert_eq!(next(&mut whole).await, Health::Serving);
+        assert_eq!(next(&mut migrate).await, Health::Serving);
+        host.engine.end("omni-migrate-1", 1);
+        assert_eq!(next(&mut migrate).await, Health::NotServing);
+        assert_eq!(next(&mut whole).await, Health::NotServing);
     }
 
     #[tokio::test(start_paused = true)]

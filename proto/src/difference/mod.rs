@@ -90,7 +90,7 @@ pub fn stack_difference(
             ),
             Some(container) => {
                 let elsewhere = elsewhere(stack, service, observed);
-                let one_shot = is_one_shot(stack, &service.name);
+                let one_shot = is_one_shot(stack, service);
                 compare(name, service, container, owner, elsewhere, one_shot)
             }
         };
@@ -213,14 +213,14 @@ fn elsewhere(
 }
 
 /// A service that others wait for to complete has done its work once it has exited with 0.
-fn is_one_shot(stack: &CheckedStack, name: &str) -> bool {
+pub fn is_one_shot(stack: &CheckedStack, service: &v1::Service) -> bool {
     stack
         .as_wire()
         .services
         .iter()
         .flat_map(|service| &service.depends_on)
         .any(|dependency| {
-            dependency.service == name
+            dependency.service == service.name
                 && dependency.condition() == v1::DependencyCondition::CompletedSuccessfully
         })
 }
