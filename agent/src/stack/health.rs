@@ -17,7 +17,7 @@ use futures_util::stream::{BoxStream, SelectAll};
 use omni_scale_proto::difference::is_one_shot;
 use omni_scale_proto::stack::CheckedStack;
 use omni_scale_proto::v1::{self, ContainerHealth, ContainerState};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::Stacks;
@@ -37,8 +37,14 @@ pub struct StackHealth {
     names: Names,
 }
 
-/// Everybody who watches, by name. Empty: nothing runs.
-type Names = Arc<Mutex<HashMap<String, watch::Sender<Health>>>>;
+/// Who watches what. Cheap to clone; all clones are the same.
+#[derive(Clone, Default)]
+struct Names {
+    /// Everybody who watches, by name. Empty: nothing runs.
+    watched: Arc<Mutex<HashMap<String, watch::Sender<Health>>>>,
+    /// A name was added to others.
+    added: Arc<Notify>,
+}
 
 impl StackHealth {
     /// Watches nothing yet.
@@ -55,15 +61,18 @@ impl HealthSource for StackHealth {
         if name != "omni" && self.service_of(name).is_none() {
             return None;
         }
-        let mut names = lock(&self.names);
-        let rests = names.is_empty();
-        let receiver = names
+        let mut watched = self.names.lock();
+        let rests = watched.is_empty();
+        let is_new = !watched.contains_key(name);
+        let receiver = watched
             .entry(name.to_owned())
             .or_insert_with(|| watch::channel(Health::Unknown).0)
             .subscribe();
-        drop(names);
+        drop(watched);
         if rests {
             tokio::spawn(follow(self.stacks.clone(), self.names.clone()));
+        } else if is_new {
+            self.names.added.notify_one();
         }
         Some(receiver)
     }
@@ -86,8 +95,15 @@ fn service_name(name: &str) -> Option<&str> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl Names {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Health>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the product's own answer is wanted.
+    fn has_whole(&self) -> bool {
+        self.lock().contains_key("omni")
+    }
 }
 
 /// Tells everybody who watches, until nobody does.
@@ -102,8 +118,18 @@ async fn follow(stacks: Stacks, names: Names) {
     let mut answer: Option<Option<Health>> = None;
     let mut pause = FIRST_PAUSE;
     let mut question = Instant::now();
+    let mut asks = names.has_whole();
     loop {
         tokio::select! {
+            // Who comes later hears at once what the others know.
+            () = names.added.notified() => {
+                let asked = std::mem::replace(&mut asks, names.has_whole());
+                if asks && !asked {
+                    answer = None;
+                    pause = FIRST_PAUSE;
+                    question = Instant::now();
+                }
+            }
             Some(observation) = observations.next() => {
                 let before = observed.get(&observation.name);
                 if before.is_some_and(|before| runs(&before.stack) != runs(&observation)) {
@@ -124,9 +150,9 @@ async fn follow(stacks: Stacks, names: Names) {
                         watched.push(stack);
                     }
                 }
-                if lock(&names).contains_key("omni") {
-                    answer = Some(stacks.products_answer().await);
-                }
+                // An answer that nobody wanted is not kept for who comes next.
+                asks = names.has_whole();
+                answer = if asks { Some(stacks.products_answer().await) } else { None };
                 pause = match answer {
                     Some(Some(Health::NotServing | Health::Unknown)) => (pause * 2).min(INTERVAL),
                     Some(None | Some(Health::Serving)) | None => INTERVAL,
@@ -135,7 +161,7 @@ async fn follow(stacks: Stacks, names: Names) {
             }
         }
         let all = watched.len() == observed.len();
-        for (name, sender) in lock(&names).iter() {
+        for (name, sender) in names.lock().iter() {
             let health = match service_name(name) {
                 Some(service) => observed
                     .values()
@@ -206,9 +232,9 @@ fn runs(observation: &v1::StackObservation) -> Vec<(&str, i64)> {
 
 /// Forgets names that nobody watches any more; true when none is left.
 fn nobody_watches(names: &Names) -> bool {
-    let mut names = lock(names);
-    names.retain(|_, sender| sender.receiver_count() > 0);
-    names.is_empty()
+    let mut watched = names.lock();
+    watched.retain(|_, sender| sender.receiver_count() > 0);
+    watched.is_empty()
 }
 
 /// Health of one service. `None`: this stack does not have it.
@@ -322,6 +348,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_watches_another_name_later_hears_at_once() {
+        let host = running_stack().await;
+        let source = StackHealth::new(host.stacks.clone());
+        let mut whole = source.watch("omni").unwrap();
+        assert_eq!(next(&mut whole).await, Health::Serving);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut provider = source.watch("provider").unwrap();
+        let heard = tokio::time::timeout(Duration::from_secs(5), next(&mut provider)).await;
+        assert_eq!(heard, Ok(Health::Serving));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn without_a_stack_the_role_is_there_and_does_not_serve() {
         let host = StackHost::new();
         let source = StackHealth::new(host.stacks.clone());
@@ -339,7 +377,7 @@ mod tests {
         assert_eq!(next(&mut provider).await, Health::Serving);
         drop(provider);
         tokio::time::sleep(INTERVAL * 2).await;
-        assert!(lock(&source.names).is_empty());
+        assert!(source.names.lock().is_empty());
         host.engine.forget_calls();
         host.engine.end("omni-omni-1", 1);
         tokio::time::sleep(INTERVAL * 2).await;

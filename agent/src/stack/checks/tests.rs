@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use omni_scale_probe::BodyExpectation;
 
 use super::*;
@@ -244,6 +246,31 @@ async fn the_products_own_answer_counts_for_its_health() {
     host.engine.answer("run", 0, &report(true));
     health.changed().await.unwrap();
     assert_eq!(*health.borrow(), Health::Serving);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_worth_nothing_for_who_watches_after_a_while() {
+    let host = host().await;
+    let (stack, omni) = ("omni".parse().unwrap(), "omni".parse().unwrap());
+    host.stacks
+        .probe_in_namespace(&stack, &omni, healthz())
+        .await
+        .unwrap();
+    let source = StackHealth::new(host.stacks.clone());
+    let _others = source.watch("provider").unwrap();
+    let mut health = source.watch("omni").unwrap();
+    health
+        .wait_for(|health| *health == Health::Serving)
+        .await
+        .unwrap();
+    drop(health);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    host.engine.answer("run", 1, &report(false));
+    let mut health = source.watch("omni").unwrap();
+    let soon = Duration::from_secs(5);
+    let heard = tokio::time::timeout(soon, health.changed()).await;
+    heard.unwrap().unwrap();
+    assert_eq!(*health.borrow(), Health::NotServing);
 }
 
 #[tokio::test(start_paused = true)]
