@@ -5,14 +5,16 @@
 //! `omni` is the whole of the stacks of this host, and the
 //! product's own answer where one is known: what a gate once asked inside of a namespace, and got,
 //! is asked again every 15 s. An answer is worth nothing once containers run that did not when it
-//! was given; until there is a good one it is asked for more often. State comes from the Engine's
-//! events; all of this rests while nobody watches.
+//! was given; until there is a good one it is asked for more often, and one that does not come is
+//! not known. State comes from the Engine's events, and from a look every 15 s, since an Engine that
+//! hangs tells nothing; all of this rests while nobody watches.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, SelectAll};
 use omni_scale_proto::difference::is_one_shot;
 use omni_scale_proto::stack::CheckedStack;
@@ -106,6 +108,17 @@ impl Names {
     }
 }
 
+/// The products being asked.
+type Asking = BoxFuture<'static, Option<Health>>;
+
+/// What the products say, when they are being asked.
+async fn answer_to(asking: &mut Option<Asking>) -> Option<Health> {
+    match asking {
+        Some(asking) => asking.await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Tells everybody who watches, until nobody does.
 async fn follow(stacks: Stacks, names: Names) {
     let mut observations: SelectAll<BoxStream<'static, v1::StackObservation>> = SelectAll::new();
@@ -118,6 +131,10 @@ async fn follow(stacks: Stacks, names: Names) {
     let mut answer: Option<Option<Health>> = None;
     let mut pause = FIRST_PAUSE;
     let mut question = Instant::now();
+    let mut asking: Option<Asking> = None;
+    let mut asked_at = Instant::now();
+    // What is being asked is about containers that run no more.
+    let mut outdated = false;
     let mut asks = names.has_whole();
     loop {
         tokio::select! {
@@ -130,11 +147,26 @@ async fn follow(stacks: Stacks, names: Names) {
                     question = Instant::now();
                 }
             }
+            // Beside the rest: an Engine that hangs answers late, and events go on.
+            answered = answer_to(&mut asking) => {
+                asking = None;
+                if std::mem::take(&mut outdated) {
+                    question = Instant::now();
+                } else {
+                    answer = asks.then_some(answered);
+                    pause = match answered {
+                        Some(Health::NotServing | Health::Unknown) => (pause * 2).min(INTERVAL),
+                        Some(Health::Serving) | None => INTERVAL,
+                    };
+                    question = Instant::now() + pause;
+                }
+            }
             Some(observation) = observations.next() => {
                 let before = observed.get(&observation.name);
                 if before.is_some_and(|before| runs(&before.stack) != runs(&observation)) {
                     answer = None;
                     pause = FIRST_PAUSE;
+                    outdated = asking.is_some();
                     question = Instant::now();
                 }
                 observed.insert(observation.name.clone(), Seen::of(observation, &stacks));
@@ -152,12 +184,17 @@ async fn follow(stacks: Stacks, names: Names) {
                 }
                 // An answer that nobody wanted is not kept for who comes next.
                 asks = names.has_whole();
-                answer = if asks { Some(stacks.products_answer().await) } else { None };
-                pause = match answer {
-                    Some(Some(Health::NotServing | Health::Unknown)) => (pause * 2).min(INTERVAL),
-                    Some(None | Some(Health::Serving)) | None => INTERVAL,
-                };
-                question = Instant::now() + pause;
+                if !asks {
+                    answer = None;
+                } else if asking.is_none() {
+                    let stacks = stacks.clone();
+                    asked_at = Instant::now();
+                    asking = Some(Box::pin(async move { stacks.products_answer().await }));
+                } else if asked_at.elapsed() >= INTERVAL {
+                    // It goes on: the Engine may still have to put the probe away.
+                    answer = Some(Some(Health::Unknown));
+                }
+                question = Instant::now() + INTERVAL;
             }
         }
         let all = watched.len() == observed.len();
@@ -357,6 +394,20 @@ mod tests {
         let mut provider = source.watch("provider").unwrap();
         let heard = tokio::time::timeout(Duration::from_secs(5), next(&mut provider)).await;
         assert_eq!(heard, Ok(Health::Serving));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_hangs_is_no_evidence() {
+        let host = running_stack().await;
+        let source = StackHealth::new(host.stacks.clone());
+        let mut provider = source.watch("provider").unwrap();
+        assert_eq!(next(&mut provider).await, Health::Serving);
+        host.engine.hang("list omni");
+        let bound = Duration::from_secs(60);
+        let heard = tokio::time::timeout(bound, next(&mut provider)).await;
+        assert_eq!(heard, Ok(Health::Unknown));
+        // The next look is answered again.
+        assert_eq!(next(&mut provider).await, Health::Serving);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,5 @@
-//! A stack as it changes: looked at when the Engine tells of something, silent otherwise.
+//! A stack as it changes: looked at when the Engine tells of something, silent otherwise. An Engine
+//! that hangs tells nothing either, so that it is looked at now and then as well.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use omni_scale_proto::id::StackName;
 use omni_scale_proto::v1;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Stacks;
 use super::feed::{self, Feed};
@@ -22,7 +23,8 @@ impl Stacks {
             feed: feed::follow(self.engine.clone(), &name),
             stacks: self.clone(),
             name,
-            owed: Owed::Nothing,
+            owed: Owed::Connection,
+            bound: LOOK_BOUND,
             last: None,
         };
         stream::unfold(watcher, |mut watcher| async {
@@ -35,19 +37,30 @@ impl Stacks {
 
 /// After a look that failed while the Engine's events still come: none may come for long.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Between two looks while the Engine tells nothing.
+const INTERVAL: Duration = Duration::from_secs(15);
+/// The Engine answers at once. One that has just been slow is given more time, up to
+/// [`LONGEST_BOUND`].
+const LOOK_BOUND: Duration = Duration::from_secs(5);
+/// Nothing that the Engine is asked takes longer.
+const LONGEST_BOUND: Duration = Duration::from_secs(60);
 
 struct Watcher {
     stacks: Stacks,
     name: StackName,
     feed: BoxStream<'static, Feed>,
     owed: Owed,
+    /// The next look is given up then.
+    bound: Duration,
     last: Option<v1::StackObservation>,
 }
 
 /// When the containers are to be looked at next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owed {
-    /// Once something happens.
+    /// Once the Engine is there.
+    Connection,
+    /// Once something happens, or after a while.
     Nothing,
     /// Something has happened since the last look began.
     Look,
@@ -73,16 +86,23 @@ impl Watcher {
     /// several events: one look after the last of them is enough.
     async fn hear(&mut self) -> Option<Option<String>> {
         let mut heard = match self.owed {
-            Owed::Nothing => Some(self.feed.next().await?),
+            Owed::Connection => Some(self.feed.next().await?),
             Owed::Look => None,
-            Owed::AnotherLook => tokio::select! {
-                heard = self.feed.next() => Some(heard?),
-                () = sleep(LOOK_AGAIN) => None,
-            },
+            Owed::Nothing | Owed::AnotherLook => {
+                let pause = if self.owed == Owed::Nothing {
+                    INTERVAL
+                } else {
+                    LOOK_AGAIN
+                };
+                tokio::select! {
+                    heard = self.feed.next() => Some(heard?),
+                    () = sleep(pause) => None,
+                }
+            }
         };
         loop {
             if let Some(Feed::Lost { reason }) = heard {
-                self.owed = Owed::Nothing;
+                self.owed = Owed::Connection;
                 return Some(Some(reason));
             }
             match self.feed.next().now_or_never() {
@@ -93,25 +113,35 @@ impl Watcher {
     }
 
     /// Looks, and listens meanwhile: an Engine that stops lets a look wait until it is back, and in
-    /// between nothing is known.
+    /// between nothing is known. Nor is it when the Engine hangs.
     async fn look(&mut self) -> v1::StackObservation {
         let mut look = pin!(self.stacks.observe(&self.name, &[]));
+        let begun = Instant::now();
         self.owed = Owed::Nothing;
         loop {
             tokio::select! {
                 biased;
                 Some(heard) = self.feed.next() => match heard {
                     Feed::Lost { reason } => {
-                        self.owed = Owed::Nothing;
+                        self.owed = Owed::Connection;
                         return observe::unknown(&self.name, reason);
                     }
                     Feed::Connected | Feed::Event(_) => self.owed = Owed::Look,
                 },
                 observation = &mut look => {
+                    self.bound = (begun.elapsed() * 2).clamp(LOOK_BOUND, LONGEST_BOUND);
                     if !observation.known && self.owed == Owed::Nothing {
                         self.owed = Owed::AnotherLook;
                     }
                     return observation;
+                }
+                () = sleep_until(begun + self.bound) => {
+                    self.bound = (self.bound * 2).min(LONGEST_BOUND);
+                    if self.owed == Owed::Nothing {
+                        self.owed = Owed::AnotherLook;
+                    }
+                    let reason = "the Docker Engine does not say in time what runs";
+                    return observe::unknown(&self.name, reason.to_owned());
                 }
             }
         }
@@ -178,6 +208,18 @@ mod tests {
         assert!(!watched.next().await.unwrap().known);
         let ended = state_of(&mut watched, "omni").await.0;
         assert_eq!(ended, ContainerState::Exited);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_hangs_without_an_event_is_unknown_soon() {
+        let host = running_stack().await;
+        let mut watched = host.stacks.watch("omni".parse().unwrap());
+        assert!(watched.next().await.unwrap().known);
+        host.engine.hang("list omni");
+        let bound = INTERVAL + LOOK_BOUND + Duration::from_secs(1);
+        let heard = tokio::time::timeout(bound, watched.next()).await;
+        assert!(!heard.unwrap().unwrap().known);
+        assert!(watched.next().await.unwrap().known);
     }
 
     #[tokio::test(start_paused = true)]

@@ -274,6 +274,42 @@ async fn an_answer_is_worth_nothing_for_who_watches_after_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_does_not_come_is_unknown_and_holds_nothing_up() {
+    let host = host().await;
+    let (stack, omni) = ("omni".parse().unwrap(), "omni".parse().unwrap());
+    host.stacks
+        .probe_in_namespace(&stack, &omni, healthz())
+        .await
+        .unwrap();
+    let calls = host.engine.calls();
+    let probe = calls.iter().find(|call| call.starts_with("run ")).unwrap();
+    let source = StackHealth::new(host.stacks.clone());
+    let mut health = source.watch("omni").unwrap();
+    let mut sidecar = source.watch("omni/omni-tailscale").unwrap();
+    health
+        .wait_for(|health| *health == Health::Serving)
+        .await
+        .unwrap();
+    sidecar
+        .wait_for(|health| *health == Health::Serving)
+        .await
+        .unwrap();
+    health.borrow_and_update();
+    host.engine.hang(probe);
+    host.engine.hangs().await;
+    host.engine
+        .set_health("omni-omni-tailscale-1", v1::ContainerHealth::Unhealthy);
+    let at_once = Duration::from_secs(1);
+    let heard = sidecar.wait_for(|health| *health == Health::NotServing);
+    assert!(tokio::time::timeout(at_once, heard).await.is_ok());
+    host.engine
+        .set_health("omni-omni-tailscale-1", v1::ContainerHealth::Healthy);
+    let unknown = health.wait_for(|health| *health == Health::Unknown);
+    let bound = Duration::from_secs(60);
+    assert!(tokio::time::timeout(bound, unknown).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_is_worth_nothing_for_the_next_run_which_is_asked_soon() {
     let host = host().await;
     let (stack, omni) = ("omni".parse().unwrap(), "omni".parse().unwrap());
