@@ -20,7 +20,7 @@ use omni_scale_proto::difference::{
     ServiceAction, ServiceChange, stack_difference, unlike_networks,
 };
 use omni_scale_proto::id::{ServiceName, StackName};
-use omni_scale_proto::stack::CheckedStack;
+use omni_scale_proto::stack::{CheckedStack, service_digest};
 use omni_scale_proto::v1::{self, DependencyCondition, FailureClass};
 use tokio::time::Instant;
 
@@ -151,17 +151,31 @@ impl Run<'_> {
             .stack
             .service(name)
             .ok_or_else(|| Failure::new(FailureClass::Bug, format!("no service `{name}`")))?;
-        if change.action == ServiceAction::Keep {
+        if change.action != ServiceAction::Keep {
+            for dependency in &service.depends_on {
+                self.wait_for(&dependency.service, dependency.condition(), name)
+                    .await?;
+            }
+        }
+        match change.action {
+            ServiceAction::Keep => {}
+            ServiceAction::Start => self.start_again(service, changes).await?,
+            ServiceAction::Create | ServiceAction::Recreate => {
+                self.swap_in(service, changes).await?;
+                return self.write_down(service).await;
+            }
+        }
+        // An agent that was killed after the start of a new container had not written it down yet.
+        let record = self.stacks.record(self.stack.name());
+        let written = record.and_then(|record| record.services.get(name).map(service_digest));
+        if written == Some(service_digest(service)) {
             return Ok(());
         }
-        for dependency in &service.depends_on {
-            self.wait_for(&dependency.service, dependency.condition(), name)
-                .await?;
-        }
-        if change.action == ServiceAction::Start {
-            return self.start_again(service, changes).await;
-        }
-        self.swap_in(service, changes).await?;
+        self.write_down(service).await
+    }
+
+    /// Writes down what the container of a service was made from.
+    async fn write_down(&self, service: &v1::Service) -> Result<(), Failure> {
         let (stack, service) = (self.stack.name().clone(), service.clone());
         self.stacks
             .keep(move |records| {

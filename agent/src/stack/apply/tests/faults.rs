@@ -272,6 +272,11 @@ async fn a_killed_agent_comes_to_the_same_end() {
             .await
             .unwrap_or_else(|failure| panic!("after {survived} changes: {failure}"));
         assert_eq!(host.engine.picture(), expected, "after {survived} changes");
+        let observed = host.observe().await;
+        for service in &observed.services {
+            let name = &service.service;
+            assert!(service.applied.is_some(), "{name} after {survived}");
+        }
         host.engine.forget_calls();
         assert_eq!(
             host.apply(&newest()).await.unwrap().summary,
