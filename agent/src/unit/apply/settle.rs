@@ -12,7 +12,8 @@ use crate::unit::record::KnownNode;
 use crate::unit::tsidp::TsidpUnit;
 
 impl TsidpUnit {
-    /// The order matters: once the node is known to have logged in, its key may go.
+    /// The order matters: once the node is known to have logged in, its key may go. Its file goes
+    /// last: while it lies there, the next apply knows that the key is still to be used up.
     pub(super) async fn settle(
         self: &Arc<Self>,
         unit: &CheckedUnit,
@@ -36,7 +37,6 @@ impl TsidpUnit {
                 });
             })
             .map_err(disk)?;
-        self.files.remove_auth_key().map_err(disk)?;
         // A key that was set for later, while the node is known, stays for later.
         if (first_login || key_was_laid)
             && let Some(name) = unit.auth_key()
@@ -45,6 +45,7 @@ impl TsidpUnit {
                 .consume(name)
                 .map_err(|error| Failure::from_error(FailureClass::Permanent, &error))?;
         }
+        self.files.remove_auth_key().map_err(disk)?;
         if before.applied.and_then(|applied| applied.artifact) == unit.as_wire().artifact {
             // A program that was uploaded for the next change stays.
             return Ok(Vec::new());

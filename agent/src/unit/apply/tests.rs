@@ -452,6 +452,21 @@ async fn a_key_that_was_set_for_later_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_could_not_be_used_up_is_by_the_next_apply() {
+    let rig = Rig::new();
+    rig.set_key("tskey-one");
+    let unit = unit(&rig.program("one"), &["-hostname", "tsidp"]);
+    let in_the_way = rig.path("secrets/.key.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    rig.apply(&unit).await.unwrap_err();
+    assert!(rig.has_key());
+    std::fs::remove_dir(&in_the_way).unwrap();
+    rig.apply(&unit).await.unwrap();
+    assert!(!rig.has_key() && !rig.path("unit/tsidp-auth-key.env").exists());
+    assert_eq!(rig.units.jobs(), [Job::Start]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_known_node_without_its_state_is_not_started_under_another_name() {
     let (rig, unit) = Rig::applied().await;
     rig.units.somebody_runs(Job::Stop);
