@@ -156,6 +156,7 @@ impl StackService for StackApi {
         let operation = Operation::try_from(request.operation)
             .map_err(|error| status(&OperationError::Invalid(error)))?;
         let control = Control {
+            operation: operation.id.clone(),
             name: name.clone(),
             action,
             services,

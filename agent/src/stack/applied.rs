@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use omni_scale_proto::id::StackName;
+use omni_scale_proto::id::{OperationId, StackName};
 use omni_scale_proto::v1;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,19 @@ pub struct AppliedStack {
     /// end of the next one.
     #[serde(default)]
     pub owed: BTreeSet<String>,
+    /// The last start, stop or restart that was asked for.
+    #[serde(default)]
+    pub control: Option<Controlled>,
+}
+
+/// One start, stop or restart, written down before it is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Controlled {
+    /// Which operation.
+    pub operation: OperationId,
+    /// When the containers that it starts had started before it, in milliseconds since the Unix
+    /// epoch, by service.
+    pub started: BTreeMap<String, i64>,
 }
 
 /// A question to a product, in the network namespace of a service.
@@ -52,6 +65,7 @@ impl AppliedStack {
             services: BTreeMap::new(),
             questions: BTreeMap::new(),
             owed: BTreeSet::new(),
+            control: None,
         }
     }
 }

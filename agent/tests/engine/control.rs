@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use omni_scale_agent::stack::{Control, ControlAction, ReadLogs};
+use omni_scale_agent::stack::{Control, ControlAction, ReadLogs, testing};
 use omni_scale_proto::v1::ContainerState;
 use tokio::time::{Instant, timeout};
 
@@ -11,6 +11,7 @@ use super::bench::{Bench, on_the_engine, stack};
 
 async fn control(bench: &Bench, action: ControlAction, services: &[&str]) -> String {
     let control = Control {
+        operation: testing::new_operation(),
         name: bench.project.parse().unwrap(),
         action,
         services: services.iter().map(|name| name.parse().unwrap()).collect(),

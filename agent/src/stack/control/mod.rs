@@ -9,22 +9,25 @@ mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use omni_scale_proto::id::{ServiceName, StackName};
+use omni_scale_proto::id::{OperationId, ServiceName, StackName};
 use omni_scale_proto::stack::CheckedStack;
 use omni_scale_proto::v1::{self, FailureClass};
 use tokio::time::Instant;
 
 use super::Stacks;
+use super::applied::{AppliedStack, Controlled};
 use super::conditions::Need;
 use super::engine::ContainerDetails;
 use super::observe::Parts;
 use super::stacks::engine_failure;
 use crate::operation::{Done, Failure, Reporter};
-use plan::Plan;
+use plan::{Before, Plan};
 
 /// What is to be done with services.
 #[derive(Debug, Clone)]
 pub struct Control {
+    /// Which operation: under the same one, nothing is restarted twice.
+    pub operation: OperationId,
     /// The stack.
     pub name: StackName,
     /// What.
@@ -71,7 +74,7 @@ impl Stacks {
     ) -> Result<Done, Failure> {
         let stack = self.known_stack(&control.name)?;
         let _turn = self.turn(&control.name).lock_owned().await;
-        let owed = self.record(&control.name).map(|record| record.owed);
+        let before = self.before(control);
         let containers = self.engine.project_containers(control.name.as_str()).await;
         let containers = containers.map_err(|error| engine_failure(&error))?;
         let serving: BTreeMap<String, ContainerDetails> = Parts::of(&containers)
@@ -85,27 +88,55 @@ impl Stacks {
             .iter()
             .map(|service| service.name.as_str())
             .collect();
-        let plan = plan::plan(
-            &order,
-            &serving,
-            control.action,
-            &scope,
-            &owed.unwrap_or_default(),
-        );
+        let plan = plan::plan(&order, &serving, control.action, &scope, &before);
+        let mut started = before.started;
+        for service in &plan.start {
+            if let Some(container) = serving.get(service) {
+                let time = container.started_at_milliseconds;
+                started.entry(service.clone()).or_insert(time);
+            }
+        }
+        let intended = Controlled {
+            operation: control.operation.clone(),
+            started,
+        };
         // Before the first stop: what runs then can be seen no more if this is broken off.
-        self.owe(&control.name, plan.owed.clone()).await?;
+        let owed = plan.owed.clone();
+        self.write_down(&control.name, move |record| {
+            record.owed = owed;
+            record.control = Some(intended);
+        })
+        .await?;
         self.carry_out(&stack, &serving, &plan, control, reporter)
             .await?;
         if control.action != ControlAction::Stop {
-            self.owe(&control.name, BTreeSet::new()).await?;
+            self.write_down(&control.name, |record| record.owed.clear())
+                .await?;
         }
         Ok(Done::new(plan.summary(control.action)))
     }
 
-    /// Writes down which services the next start or restart takes along.
-    async fn owe(&self, stack: &StackName, owed: BTreeSet<String>) -> Result<(), Failure> {
+    /// What is on record of the starts, stops and restarts before this one.
+    fn before(&self, control: &Control) -> Before {
+        let Some(record) = self.record(&control.name) else {
+            return Before::default();
+        };
+        let same = record
+            .control
+            .filter(|controlled| controlled.operation == control.operation);
+        Before {
+            owed: record.owed,
+            started: same.map(|same| same.started).unwrap_or_default(),
+        }
+    }
+
+    async fn write_down(
+        &self,
+        stack: &StackName,
+        change: impl FnOnce(&mut AppliedStack) + Send + 'static,
+    ) -> Result<(), Failure> {
         let stack = stack.clone();
-        self.keep(move |records| records.update(&stack, |record| record.owed = owed))
+        self.keep(move |records| records.update(&stack, change))
             .await
     }
 

@@ -21,15 +21,25 @@ pub(super) struct Plan {
     pub(super) owed: BTreeSet<String>,
 }
 
-/// The plan for doing `action` with the services of `scope`, which all have a container, and with
-/// those of `owed`, which ran before a start or restart that was broken off.
+/// What is known of the starts, stops and restarts before this one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Before {
+    /// Services that ran before a start or restart that was broken off.
+    pub(super) owed: BTreeSet<String>,
+    /// When containers had started before this very operation was begun for the first time.
+    pub(super) started: BTreeMap<String, i64>,
+}
+
+/// The plan for doing `action` with the services of `scope`, which all have a container, and for
+/// making good what was broken off before.
 pub(super) fn plan(
     order: &[&str],
     serving: &BTreeMap<String, ContainerDetails>,
     action: ControlAction,
     scope: &BTreeSet<String>,
-    owed: &BTreeSet<String>,
+    before: &Before,
 ) -> Plan {
+    let owed = &before.owed;
     let runs = |service: &str| serving.get(service).is_some_and(has_process);
     let needs_start = |service: &str| {
         let running = serving
@@ -37,12 +47,19 @@ pub(super) fn plan(
             .is_some_and(ContainerDetails::is_running);
         !running || has_dead_namespace(service, serving)
     };
+    let was_restarted = |service: &str| {
+        let started = serving
+            .get(service)
+            .map(|container| container.started_at_milliseconds);
+        let before = before.started.get(service);
+        before.is_some_and(|before| started.is_some_and(|started| started != *before))
+    };
     let asked: BTreeSet<&str> = scope
         .iter()
         .map(String::as_str)
         .filter(|service| match action {
             ControlAction::Stop => runs(service),
-            ControlAction::Restart => true,
+            ControlAction::Restart => !was_restarted(service) || needs_start(service),
             ControlAction::Start => needs_start(service),
         })
         .collect();

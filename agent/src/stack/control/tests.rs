@@ -1,14 +1,24 @@
 use std::time::Duration;
 
 use super::*;
-use crate::stack::testing::{Behaviour, StackHost, running_stack};
+use crate::stack::testing::{self, Behaviour, StackHost, running_stack};
 
 async fn control(
     host: &StackHost,
     action: ControlAction,
     services: &[&str],
 ) -> Result<Done, Failure> {
+    control_as(host, testing::new_operation(), action, services).await
+}
+
+async fn control_as(
+    host: &StackHost,
+    operation: OperationId,
+    action: ControlAction,
+    services: &[&str],
+) -> Result<Done, Failure> {
     let control = Control {
+        operation,
         name: "omni".parse().unwrap(),
         action,
         services: services.iter().map(|name| name.parse().unwrap()).collect(),
@@ -204,7 +214,7 @@ async fn an_apply_makes_good_what_a_restart_left_stopped() {
         .await
         .unwrap_err();
     host.engine.behave("omni-tailscale", Behaviour::Healthy);
-    let stack = crate::stack::testing::stack();
+    let stack = testing::stack();
     let record = || host.stacks.record(&"omni".parse().unwrap()).unwrap();
     host.engine
         .set_health("omni-omni-tailscale-1", v1::ContainerHealth::Healthy);
@@ -214,6 +224,40 @@ async fn an_apply_makes_good_what_a_restart_left_stopped() {
     assert_eq!(Vec::from_iter(record().owed), ["proxmox-provider"]);
     host.apply(&stack).await.unwrap();
     assert!(record().owed.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_is_done_once_for_one_operation() {
+    let host = running_stack().await;
+    let once = testing::new_operation();
+    for services in [&[] as &[&str], &["omni-tailscale"]] {
+        control_as(&host, once.clone(), ControlAction::Restart, services)
+            .await
+            .unwrap();
+        assert_eq!(
+            changes(&host).len(),
+            if services.is_empty() { 6 } else { 0 }
+        );
+    }
+    control(&host, ControlAction::Restart, &[]).await.unwrap();
+    assert_eq!(changes(&host).len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_that_was_broken_off_goes_on_where_it_was() {
+    let host = running_stack().await;
+    let once = testing::new_operation();
+    host.engine.hang("start omni-omni-1");
+    let killed = tokio::select! {
+        ended = control_as(&host, once.clone(), ControlAction::Restart, &["omni-tailscale"]) => Some(ended),
+        () = host.engine.hangs() => None,
+    };
+    assert!(killed.is_none(), "{killed:?}");
+    changes(&host);
+    control_as(&host, once, ControlAction::Restart, &["omni-tailscale"])
+        .await
+        .unwrap();
+    assert_eq!(changes(&host), ["start omni", "start provider"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,6 +271,7 @@ async fn what_is_not_there_is_named() {
         "service `gone` of stack `omni` has no container"
     );
     let control = Control {
+        operation: testing::new_operation(),
         name: "other".parse().unwrap(),
         action: ControlAction::Start,
         services: Vec::new(),

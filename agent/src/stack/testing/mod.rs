@@ -6,6 +6,9 @@ mod fake;
 mod host;
 mod model;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use omni_scale_proto::id::OperationId;
 use omni_scale_proto::v1::{self, mount::Source, network_mode::Mode, segment::Part};
 
 pub use contract::{Fixture, engine_contract};
@@ -79,6 +82,14 @@ pub fn sharer(name: &str, owner: &str) -> v1::Service {
         }),
         ..service(name)
     }
+}
+
+/// The id of an operation that there was none of before.
+pub fn new_operation() -> OperationId {
+    static MADE: AtomicU64 = AtomicU64::new(1);
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    let id = format!("{number:064x}");
+    id.parse().expect("64 hex digits are an operation id")
 }
 
 /// Provider, Omni and the sidecar whose namespace both share; a state volume and a network.
