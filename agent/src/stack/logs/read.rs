@@ -137,15 +137,33 @@ impl Stacks {
             follow: true,
             since_seconds: 0,
         };
+        // Whether it is known that there is a log to be read.
+        let mut reads = false;
         loop {
-            if let Ok(mut read) = self.lines_of(service, &container, options).await {
-                while let Some(line) = read.next().await {
-                    // An error is the end of a connection; the feed says when to go on.
-                    let Ok(line) = line else { break };
-                    if sender.send(Ok(line)).await.is_err() {
-                        return;
+            let fault = match self.lines_of(service, &container, options).await {
+                Ok(mut read) => loop {
+                    match read.next().await {
+                        None => break None,
+                        Some(Err(error)) => break Some(error),
+                        Some(Ok(line)) => {
+                            reads = true;
+                            if sender.send(Ok(line)).await.is_err() {
+                                return;
+                            }
+                        }
                     }
+                },
+                Err(error) => Some(error),
+            };
+            // An error is the end of a connection, and the feed says when to go on. A refusal that
+            // comes before everything else stays: of a logging driver that lets nobody read.
+            match fault {
+                Some(error) if !reads && is_lasting(&error) => {
+                    let _ = sender.send(Err(error)).await;
+                    return;
                 }
+                Some(_) => {}
+                None => reads = true,
             }
             // The program has ended, or the Engine is away: go on with its next start.
             let Some((next, since_seconds)) = next_start(&mut feed, service).await else {
@@ -158,6 +176,21 @@ impl Stacks {
                 since_seconds,
             };
         }
+    }
+}
+
+/// Whether the next start of the service is no help against it.
+fn is_lasting(error: &EngineError) -> bool {
+    match error {
+        // 0: inside of a stream, which had begun well.
+        EngineError::Failed { status, .. } => *status != 0,
+        EngineError::VersionRefused { .. } | EngineError::TooOld { .. } => true,
+        // The Engine comes back; and a container that is being replaced has a successor.
+        EngineError::Unreachable { .. }
+        | EngineError::TimedOut { .. }
+        | EngineError::NotFound { .. }
+        | EngineError::Conflict { .. }
+        | EngineError::NotUnderstood { .. } => false,
     }
 }
 
@@ -254,6 +287,41 @@ mod tests {
         assert_eq!(all(&host, &["omni"]).await.len(), 1);
         let refused = host.stacks.read_logs(wanted(&["gone"], false)).await;
         assert!(refused.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_cannot_be_read_is_told_to_who_follows_it() {
+        let host = running_stack().await;
+        let omni = host.engine.named("omni-omni-1").unwrap().id;
+        let refused = EngineError::Failed {
+            attempt: "cannot read the log".to_owned(),
+            status: 501,
+            message: "configured logging driver does not support reading".to_owned(),
+        };
+        host.engine.fail(&format!("logs {omni}"), refused);
+        let follows = host.stacks.read_logs(wanted(&["omni"], true));
+        let mut lines = follows.await.unwrap();
+        let failure = lines.next().await.unwrap().unwrap_err();
+        assert!(failure.message.contains("does not support reading"));
+        assert!(lines.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_is_away_ends_no_following() {
+        let host = running_stack().await;
+        let omni = host.engine.named("omni-omni-1").unwrap().id;
+        let away = EngineError::TimedOut {
+            attempt: "cannot read the log".to_owned(),
+            seconds: 60,
+        };
+        host.engine.fail(&format!("logs {omni}"), away);
+        let follows = host.stacks.read_logs(wanted(&["omni"], true));
+        let mut lines = follows.await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        host.engine.end("omni-omni-1", 1);
+        host.engine.write_log_at("omni-omni-1", "two\n", 2);
+        host.engine.start("omni-omni-1").await.unwrap();
+        assert_eq!(lines.next().await.unwrap().unwrap().line, "two");
     }
 
     #[tokio::test(start_paused = true)]
