@@ -29,6 +29,8 @@ pub(super) async fn a_unit_is_started_and_stopped(subject: Subject) {
     let before = subject.units.observe(TSIDP_UNIT).await.unwrap();
     assert_eq!(before.active_state, ActiveState::Inactive);
     assert_eq!(before.invocation, None);
+    let file = before.fragment.unwrap();
+    assert!(file.ends_with(TSIDP_UNIT), "{}", file.display());
     subject.run(Job::Start).await.unwrap();
     let running = subject.units.observe(TSIDP_UNIT).await.unwrap();
     assert!(running.is_running());

@@ -1,12 +1,15 @@
 //! What systemd says of one unit, in its own words.
 
 use std::fmt;
+use std::path::PathBuf;
 
 /// A unit as seen at one instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitState {
     /// `loaded`, `not-found`, `masked` …
     pub load_state: String,
+    /// The file that the unit was read from. Absent: systemd names none.
+    pub fragment: Option<PathBuf>,
     /// Whether it runs.
     pub active_state: ActiveState,
     /// `running`, `dead`, `auto-restart` …

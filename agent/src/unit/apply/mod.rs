@@ -15,6 +15,7 @@ use omni_scale_proto::v1::FailureClass;
 use tokio::time::Instant;
 
 pub(super) use self::goal::Goal;
+use self::prepare::check_file;
 pub(super) use self::prepare::{check_installed, disk};
 use super::configuration;
 use super::policy;
@@ -42,6 +43,7 @@ impl TsidpUnit {
         }
         let before = self.units.observe(TSIDP_UNIT).await?;
         check_installed(&before)?;
+        check_file(&before)?;
         self.guard_identity(&before, unit.auth_key())?;
         if !held {
             self.fetch(unit, reporter).await?;

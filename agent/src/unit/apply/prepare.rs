@@ -18,6 +18,9 @@ use crate::unit::state::UnitState;
 use crate::unit::tsidp::TsidpUnit;
 use crate::unit::units::TSIDP_UNIT;
 
+/// Where packages put their units.
+const PACKAGED: [&str; 2] = ["/usr/lib/systemd", "/lib/systemd"];
+
 impl TsidpUnit {
     /// Changes what differs. True: the program that runs was started before a change.
     pub(super) async fn prepare(
@@ -166,6 +169,23 @@ pub(in crate::unit) fn check_installed(state: &UnitState) -> Result<(), Failure>
     Err(Failure::new(FailureClass::Permanent, text).with_hint(
         "the package `omni-scale-agent` brings the unit: install it again, and undo what masks it",
     ))
+}
+
+/// The unit must be the package's: another one of this name reads none of the agent's files.
+pub(super) fn check_file(state: &UnitState) -> Result<(), Failure> {
+    let Some(file) = &state.fragment else {
+        return Ok(());
+    };
+    if PACKAGED.iter().any(|directory| file.starts_with(directory)) {
+        return Ok(());
+    }
+    let file = file.display();
+    let text = format!(
+        "systemd reads `{TSIDP_UNIT}` from `{file}`, which is not the unit of the package `omni-scale-agent`"
+    );
+    Err(Failure::new(FailureClass::Permanent, text).with_hint(format!(
+        "move `{file}` away, then `systemctl daemon-reload`; settings of your own belong into a drop-in: `systemctl edit {TSIDP_UNIT}`"
+    )))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]

@@ -297,6 +297,23 @@ async fn without_the_unit_nothing_is_written() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_unit_that_is_not_the_packages_is_left_alone() {
+    let rig = Rig::new();
+    let file = "/etc/systemd/system/tsidp.service";
+    rig.units
+        .change(|model| model.shadowed_by = Some(file.into()));
+    let program = rig.program("one");
+    let failure = rig.apply(&unit(&program, &[])).await.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Permanent);
+    assert!(failure.message.contains(file), "{failure}");
+    assert!(failure.hint.unwrap().contains("daemon-reload"));
+    assert!(!rig.path("unit/tsidp.env").exists());
+    assert!(rig.units.jobs().is_empty());
+    rig.units.change(|model| model.shadowed_by = None);
+    rig.apply(&unit(&program, &[])).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_program_that_is_nowhere_is_refused_before_anything_is_changed() {
     let (rig, _) = Rig::applied().await;
     let missing = unit(&Sha256::of(b"nowhere"), &[]);

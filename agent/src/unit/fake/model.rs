@@ -1,5 +1,7 @@
 //! systemd as far as one unit sees it: states and what jobs do to them.
 
+use std::path::PathBuf;
+
 use crate::unit::job::Job;
 use crate::unit::state::{ActiveState, InvocationId, UnitState};
 
@@ -39,6 +41,8 @@ pub struct UnitModel {
     pub program: Program,
     /// Jobs are taken and never end.
     pub jobs_hang: bool,
+    /// The file that systemd takes instead of the package's.
+    pub shadowed_by: Option<PathBuf>,
     state: UnitState,
     runs: u8,
 }
@@ -52,8 +56,10 @@ impl Default for UnitModel {
             unmet_condition: None,
             program: Program::Runs,
             jobs_hang: false,
+            shadowed_by: None,
             state: UnitState {
                 load_state: "loaded".to_owned(),
+                fragment: Some("/usr/lib/systemd/system/tsidp.service".into()),
                 active_state: ActiveState::Inactive,
                 sub_state: "dead".to_owned(),
                 result: "success".to_owned(),
@@ -75,6 +81,9 @@ impl UnitModel {
         let mut state = self.state.clone();
         if !self.installed {
             "not-found".clone_into(&mut state.load_state);
+            state.fragment = None;
+        } else if let Some(path) = &self.shadowed_by {
+            state.fragment = Some(path.clone());
         }
         state
     }

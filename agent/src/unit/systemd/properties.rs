@@ -25,6 +25,11 @@ pub(super) fn read(
 ) -> Result<UnitState, InvalidProperty> {
     let mut state = UnitState {
         load_state: text(unit, "LoadState")?,
+        fragment: match unit.get("FragmentPath").map(|value| &**value) {
+            Some(Variant::Str(path)) if !path.is_empty() => Some(path.as_str().into()),
+            // A unit without a file has none.
+            _ => None,
+        },
         active_state: ActiveState::from(text(unit, "ActiveState")?.as_str()),
         sub_state: text(unit, "SubState")?,
         result: String::new(),
@@ -147,13 +152,16 @@ fn long(properties: &Properties, property: &'static str) -> Result<u64, InvalidP
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use omni_scale_noise::{Dice, hold_against, noise};
 
     use super::*;
 
     fn unit() -> Properties {
-        let values: [(&str, Variant<'_>); 7] = [
+        let values: [(&str, Variant<'_>); 8] = [
             ("LoadState", "loaded".into()),
+            ("FragmentPath", "/lib/systemd/system/x.service".into()),
             ("ActiveState", "inactive".into()),
             ("SubState", "dead".into()),
             ("InvocationID", Variant::from(vec![7_u8; 16])),
@@ -178,6 +186,11 @@ mod tests {
         assert_eq!(state.active_since_milliseconds, 1_700_000_000_123);
         assert_eq!(state.invocation.unwrap().to_string(), "07".repeat(16));
         assert_eq!(state.failed_condition, None);
+        let file = Path::new("/lib/systemd/system/x.service");
+        assert_eq!(state.fragment.as_deref(), Some(file));
+        let mut without = unit();
+        set(&mut without, "FragmentPath", &"".into());
+        assert_eq!(read(&without, None).unwrap().fragment, None);
     }
 
     #[test]

@@ -293,6 +293,12 @@ impl Unit {
     }
 
     #[zbus(property)]
+    fn fragment_path(&self) -> String {
+        let fragment = (self.state)().fragment.unwrap_or_default();
+        fragment.to_str().unwrap().to_owned()
+    }
+
+    #[zbus(property)]
     fn active_state(&self) -> String {
         (self.state)().active_state.to_string()
     }
