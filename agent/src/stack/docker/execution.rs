@@ -1,5 +1,7 @@
 //! Commands that run and end: inside a container, or as one.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -12,6 +14,7 @@ use bollard::query_parameters::{
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use tokio::io::AsyncWriteExt as _;
 
+use super::fault::if_there;
 use super::{DockerEngine, body};
 use crate::stack::engine::{CommandOutput, EngineError, OneShot};
 
@@ -32,6 +35,13 @@ impl DockerEngine {
     ) -> Result<CommandOutput, EngineError> {
         let program = command.first().copied().unwrap_or_default();
         let attempt = format!("cannot run `{program}` in container `{container}`");
+        let key = (container.to_owned(), command.join(" "));
+        if self.still_runs(&key, &attempt, bound).await? {
+            return Err(EngineError::TimedOut {
+                attempt,
+                seconds: bound.as_secs(),
+            });
+        }
         let options = CreateExecOptions {
             cmd: Some(command.to_vec()),
             attach_stdout: Some(true),
@@ -40,6 +50,10 @@ impl DockerEngine {
         };
         self.call(&attempt, bound, async |client| {
             let exec = client.create_exec(container, options).await?;
+            let begun = BegunCommand {
+                left: &self.left,
+                command: Some((key, exec.id.clone())),
+            };
             let StartExecResults::Attached { output, .. } =
                 client.start_exec(&exec.id, None).await?
             else {
@@ -48,9 +62,32 @@ impl DockerEngine {
             let mut collected = collect(output).await?;
             let ended = client.inspect_exec(&exec.id).await?;
             collected.exit_code = ended.exit_code.unwrap_or(-1);
+            begun.has_ended();
             Ok(collected)
         })
         .await
+    }
+
+    /// Whether this command was left in this container before, and still is there.
+    async fn still_runs(
+        &self,
+        key: &(String, String),
+        attempt: &str,
+        bound: Duration,
+    ) -> Result<bool, EngineError> {
+        let Some(exec) = lock(&self.left).get(key).cloned() else {
+            return Ok(false);
+        };
+        let seen = self
+            .call(attempt, bound, async |client| {
+                client.inspect_exec(&exec).await
+            })
+            .await;
+        let runs = if_there(seen)?.is_some_and(|seen| seen.running == Some(true));
+        if !runs {
+            lock(&self.left).remove(key);
+        }
+        Ok(runs)
     }
 
     pub(super) async fn run_once(&self, one_shot: &OneShot) -> Result<CommandOutput, EngineError> {
@@ -76,6 +113,34 @@ impl DockerEngine {
             }
         }
         output
+    }
+}
+
+/// Commands that were given up before their end, by container and command, each with the Engine's
+/// id for it. The Engine does not end them, so that one that hangs would be joined by the next.
+pub(super) type LeftCommands = Mutex<BTreeMap<(String, String), String>>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A command that is left when it is given up: also when nobody waits for it any more.
+struct BegunCommand<'a> {
+    left: &'a LeftCommands,
+    command: Option<((String, String), String)>,
+}
+
+impl BegunCommand<'_> {
+    fn has_ended(mut self) {
+        self.command = None;
+    }
+}
+
+impl Drop for BegunCommand<'_> {
+    fn drop(&mut self) {
+        if let Some((key, exec)) = self.command.take() {
+            lock(self.left).insert(key, exec);
+        }
     }
 }
 
@@ -140,5 +205,23 @@ impl CommandOutput {
             stdout: Vec::new(),
             stderr: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_is_given_up_is_known_and_one_that_ended_is_not() {
+        let left = LeftCommands::default();
+        let begun = |exec: &str| BegunCommand {
+            left: &left,
+            command: Some((("omni".to_owned(), exec.to_owned()), exec.to_owned())),
+        };
+        begun("ended").has_ended();
+        drop(begun("hangs"));
+        let known: Vec<String> = lock(&left).values().cloned().collect();
+        assert_eq!(known, ["hangs"]);
     }
 }

@@ -40,6 +40,7 @@ const OLDEST: ClientVersion = ClientVersion {
 pub struct DockerEngine {
     socket: PathBuf,
     negotiated: Mutex<Option<Docker>>,
+    left: execution::LeftCommands,
 }
 
 impl DockerEngine {
@@ -48,6 +49,7 @@ impl DockerEngine {
         Self {
             socket: socket.into(),
             negotiated: Mutex::new(None),
+            left: execution::LeftCommands::default(),
         }
     }
 
