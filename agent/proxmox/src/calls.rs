@@ -242,7 +242,7 @@ calls! {
     ]);
     DELETE = call(Delete, "/nodes/{node}/qemu/{vmid}", &[
         always("purge", &["1"]),
-        always("destroy-unreferenced-disks", &["1", "0"]),
+        always("destroy-unreferenced-disks", &["0"]),
     ]);
     CLOUD_INIT = call(Get, "/nodes/{node}/qemu/{vmid}/cloudinit/dump", &[
         always("type", &["user", "network", "meta"]),

@@ -85,7 +85,7 @@ impl Work<'_> {
         Ok(Deletion::Deleted(vmid))
     }
 
-    /// Deletes the VM with every disk of its VMID: its identity was read a moment ago.
+    /// Deletes the VM with the disks that its configuration names: all that was made for it stands there.
     async fn destroy(&self) -> Result<(), Trouble> {
         let found = self.own().await?;
         let storages = storages(&found);
@@ -103,7 +103,7 @@ impl Work<'_> {
             )));
         }
         self.stage(format!("deleting VM {} on {}", found.vmid, found.node));
-        let task = self.client.delete(&found.node, found.vmid, true).await?;
+        let task = self.client.delete(&found.node, found.vmid).await?;
         match self.wait(&task).await {
             Err(WaitError::Failed(failed)) if failed.complaint == Complaint::DoesNotExist => Ok(()),
             ended => Ok(ended.map(drop)?),

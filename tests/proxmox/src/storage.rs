@@ -158,7 +158,7 @@ impl Cluster {
     }
 
     /// Puts a volume where that node keeps it, over one of the same name.
-    pub(crate) fn put_volume(&mut self, node: &str, mut volume: Volume) {
+    pub fn put_volume(&mut self, node: &str, mut volume: Volume) {
         let shared = split(&volume.id)
             .and_then(|(name, _)| self.storages.get(name))
             .is_some_and(|storage| storage.shared);

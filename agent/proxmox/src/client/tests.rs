@@ -288,7 +288,7 @@ async fn refusals_come_through_from_the_reason_phrase() {
         .await
         .unwrap_err();
     assert_eq!(error.complaint(), Some(&Complaint::AlreadyExists));
-    let error = client.delete(&node(), vmid(), true).await.unwrap_err();
+    let error = client.delete(&node(), vmid()).await.unwrap_err();
     assert!(matches!(
         &error,
         Error::Lost {
@@ -479,7 +479,7 @@ async fn everything(client: &Client) {
     client.start(&node, vmid).await.unwrap();
     client.stop(&node, vmid).await.unwrap();
     client.shutdown(&node, vmid, minute, true).await.unwrap();
-    client.delete(&node, vmid, true).await.unwrap();
+    client.delete(&node, vmid).await.unwrap();
     client.cloud_init_network(&node, vmid).await.unwrap();
     client.guest_interfaces(&node, vmid).await.unwrap();
     let query = TaskQuery {

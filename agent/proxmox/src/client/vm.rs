@@ -100,17 +100,14 @@ impl Client {
         self.begin(request).await
     }
 
-    /// Removes a stopped VM, its disks and its place in jobs. `unreferenced_disks` removes every disk that carries
-    /// its VMID on any storage: only for a VM whose identity was just read. A running VM is refused.
-    pub async fn delete(
-        &self,
-        node: &NodeName,
-        vmid: Vmid,
-        unreferenced_disks: bool,
-    ) -> Result<Upid, Error> {
+    /// Removes a stopped VM, the disks that its configuration names, and its place in jobs. A running VM is refused.
+    ///
+    /// What else carries its VMID on a storage stays: a VM that had the VMID before may have left it, or one of
+    /// another cluster that shares the storage may have it.
+    pub async fn delete(&self, node: &NodeName, vmid: Vmid) -> Result<Upid, Error> {
         let request = Request::new(&calls::DELETE, &places(node, &vmid.to_string()))
             .flag("purge", true)
-            .flag("destroy-unreferenced-disks", unreferenced_disks);
+            .flag("destroy-unreferenced-disks", false);
         self.begin(request).await
     }
 

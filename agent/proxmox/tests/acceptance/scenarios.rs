@@ -203,21 +203,17 @@ pub(crate) async fn a_vm_runs_stops_and_goes(world: &World) -> Transcript {
     transcript.value("state", state.ok());
     transcript.call("guest agent", client.guest_interfaces(node, vm).await);
     transcript
-        .task(
-            world,
-            "delete while it runs",
-            client.delete(node, vm, true).await,
-        )
+        .task(world, "delete while it runs", client.delete(node, vm).await)
         .await;
     transcript
         .task(world, "stop", client.stop(node, vm).await)
         .await;
     transcript
-        .task(world, "delete", client.delete(node, vm, true).await)
+        .task(world, "delete", client.delete(node, vm).await)
         .await;
     transcript.call("config", client.config(node, vm).await);
     transcript
-        .task(world, "delete again", client.delete(node, vm, true).await)
+        .task(world, "delete again", client.delete(node, vm).await)
         .await;
     transcript
 }
@@ -254,7 +250,7 @@ pub(crate) async fn a_locked_vm_is_left_alone(world: &World) -> Transcript {
         .task(world, "start", client.start(node, vm).await)
         .await;
     transcript
-        .task(world, "delete", client.delete(node, vm, true).await)
+        .task(world, "delete", client.delete(node, vm).await)
         .await;
     if let Some(config) = transcript.call("config", client.config(node, vm).await) {
         transcript.value("lock", config.lock());

@@ -4,7 +4,7 @@ use omni_scale_proto::machine::machine_uuid;
 use omni_scale_proto::v1::{FailureClass, MachinePresence};
 use omni_scale_proxmox_simulator::{Fault, Faults, Happening, Method, Rule};
 
-use super::rig::{Rig, auth_key, deployment, host, request};
+use super::rig::{Rig, auth_key, deployment, host, request, volume};
 use crate::machine::check_typed_name;
 use crate::machine::record::{Attempt, Place};
 use crate::machine::settings::first_boot_file;
@@ -52,6 +52,22 @@ async fn a_machine_leaves_no_file_and_no_secret_behind() {
     let secret = rig.secrets.record(&"enrollment-idp".parse().unwrap());
     assert!(secret.unwrap().consumed);
     assert!(!rig.first_boot_data_is_there(&machine).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_another_vm_left_under_the_vmid_stays() {
+    let rig = Rig::new();
+    let left = "fast:vm-100-disk-9";
+    let disk = volume(left, "images", Some(100));
+    rig.simulator.cluster().put_volume("pve1", disk);
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    let own = rig.config(100, "scsi0");
+    let own = own.split(',').next().unwrap();
+    rig.delete(&machine).await.unwrap();
+    let cluster = rig.simulator.cluster();
+    assert!(cluster.volume("pve1", own).is_none());
+    assert!(cluster.volume("pve1", left).is_some());
 }
 
 #[tokio::test(start_paused = true)]

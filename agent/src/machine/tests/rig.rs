@@ -9,7 +9,7 @@ use omni_scale_proto::machine::{CheckedMachine, machine_uuid};
 use omni_scale_proto::v1;
 use omni_scale_proxmox::testing::Wire;
 use omni_scale_proxmox::{Address, ApiToken, Bounds, Client, Trust, TrustError};
-use omni_scale_proxmox_simulator::{Cluster, RemoteImage, Simulator, TOKEN};
+use omni_scale_proxmox_simulator::{Cluster, RemoteImage, Simulator, TOKEN, Volume};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -74,6 +74,21 @@ pub(super) fn cluster(seed: u64) -> Cluster {
     };
     cluster.images.insert(IMAGE.to_owned(), image);
     cluster
+}
+
+/// Something that nobody here put on a storage.
+pub(super) fn volume(id: &str, content: &str, vmid: Option<u32>) -> Volume {
+    Volume {
+        node: None,
+        id: id.to_owned(),
+        content: content.to_owned(),
+        format: "raw".to_owned(),
+        size: 1 << 20,
+        vmid,
+        created: 0,
+        bytes: None,
+        sha256: None,
+    }
 }
 
 pub(super) fn hypervisor() -> v1::Hypervisor {
