@@ -9,7 +9,9 @@ use futures_util::StreamExt as _;
 use omni_scale_proto::id::{DeploymentId, MachineName};
 use omni_scale_proto::machine::{MACHINE_TAG, MachineIdentity, machine_uuid, marker};
 use omni_scale_proto::v1;
-use omni_scale_proxmox::{Client, Complaint, Error, NodeName, Resource, VmConfig, Vmid};
+use omni_scale_proxmox::{
+    Client, Complaint, Error, NodeName, Resource, ResourceKind, VmConfig, Vmid,
+};
 use uuid::Uuid;
 
 use super::record::MachineRecord;
@@ -78,7 +80,9 @@ impl Survey {
     ) -> Result<Self, Error> {
         let guests = client.guests().await?;
         let recorded: BTreeSet<Vmid> = known.values().flat_map(MachineRecord::vmids).collect();
-        let wanted = guests.iter().filter_map(|guest| {
+        // A container has a VMID, and no configuration of a VM: none is a machine.
+        let vms = guests.iter().filter(|guest| guest.kind == ResourceKind::Vm);
+        let wanted = vms.filter_map(|guest| {
             let vmid = guest.vmid?;
             let node = guest.node.clone()?;
             let wanted = match &scope {

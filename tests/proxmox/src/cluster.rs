@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::access::Access;
+use crate::containers::Container;
 use crate::faults::Faults;
 use crate::happenings::Scheduled;
 use crate::images::RemoteImage;
@@ -43,6 +44,9 @@ pub struct Cluster {
     pub images: BTreeMap<String, RemoteImage>,
     /// VMs by id.
     pub vms: BTreeMap<u32, Vm>,
+    /// Containers by id.
+    #[serde(default)]
+    pub containers: BTreeMap<u32, Container>,
     pub(crate) volumes: BTreeMap<String, Volume>,
     /// Tasks, oldest first.
     pub tasks: Vec<Task>,
@@ -86,6 +90,7 @@ impl Cluster {
             access: Access::default(),
             images: BTreeMap::new(),
             vms: BTreeMap::new(),
+            containers: BTreeMap::new(),
             volumes: BTreeMap::new(),
             tasks: Vec::new(),
             faults: Faults::default(),

@@ -135,11 +135,8 @@ impl Cluster {
         if self.locks.contains_key(&vm_lock(vmid)) {
             return Err(refused(&lock_timeout(vmid)));
         }
-        if let Some(vm) = self.vms.get(&vmid) {
-            return Err(refused(&format!(
-                "VM {vmid} already exists on node '{}'",
-                vm.node
-            )));
+        if let Some(taken) = self.taken_by(vmid) {
+            return Err(refused(&taken));
         }
         self.vms
             .insert(vmid, Vm::stub(vmid, node, self.settings.guest_shutdown_ms));

@@ -217,7 +217,7 @@ impl Cluster {
     }
 
     fn foreign_create(&mut self, vmid: u32, node: &str, name: &str) {
-        if self.vms.contains_key(&vmid) || !self.nodes.contains_key(node) {
+        if self.is_taken(vmid) || !self.nodes.contains_key(node) {
             return;
         }
         let vm = Vm::stub(vmid, node, self.settings.guest_shutdown_ms);
@@ -227,7 +227,7 @@ impl Cluster {
 
     /// Until its task ends, nothing stands in the configuration but its lock, as with a creation.
     fn foreign_restore(&mut self, vmid: u32, node: &str, name: String, lasts: u64) {
-        if self.vms.contains_key(&vmid) || !self.nodes.contains_key(node) {
+        if self.is_taken(vmid) || !self.nodes.contains_key(node) {
             return;
         }
         let vm = Vm::stub(vmid, node, self.settings.guest_shutdown_ms);

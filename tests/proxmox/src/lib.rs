@@ -5,13 +5,14 @@
 //! directly. What is modelled follows Proxmox VE's own sources, cited where it is not plain; two outsiders keep it
 //! honest, the published schema (`tests/schema_gate.rs`) and `fakepve`, which nobody here wrote (`tests/tools/`).
 //!
-//! Not modelled: snapshots, clones, backups, pools, tickets, Ceph, and everything about containers.
+//! Not modelled: snapshots, clones, backups, pools, tickets, Ceph, and of containers all but the VMIDs that they take.
 
 mod access;
 mod answer;
 mod call;
 mod cluster;
 mod config;
+mod containers;
 mod control;
 mod create;
 mod drive;
@@ -48,6 +49,7 @@ mod vms;
 pub use access::{Access, Entry, Token};
 pub use answer::{Answer, Outcome, Reply};
 pub use cluster::{BEGINNING, Cluster};
+pub use containers::Container;
 pub use faults::{Fault, Faults, Rule};
 pub use happenings::{Happening, Scheduled};
 pub use identity::{Identity, IdentityError};

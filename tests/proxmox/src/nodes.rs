@@ -94,7 +94,7 @@ impl Cluster {
     /// pve-manager `API2/Cluster.pm` :1013: a string, and free only at this moment; nothing is reserved.
     pub(crate) fn next_id(&self, call: &Call) -> Handled {
         if let Some(vmid) = call.number("vmid") {
-            let taken = u32::try_from(vmid).is_ok_and(|vmid| self.vms.contains_key(&vmid));
+            let taken = u32::try_from(vmid).is_ok_and(|vmid| self.is_taken(vmid));
             if taken {
                 return Err(Refusal::parameter(
                     "vmid",
@@ -104,7 +104,7 @@ impl Cluster {
             return Ok(Success::new(vmid.to_string()));
         }
         let (lower, upper) = self.settings.next_id;
-        match (lower..upper).find(|vmid| !self.vms.contains_key(vmid)) {
+        match (lower..upper).find(|vmid| !self.is_taken(*vmid)) {
             Some(vmid) => Ok(Success::new(vmid.to_string())),
             None => Err(Refusal::died(format!(
                 "unable to get any free VMID in range [{lower}, {upper}]"

@@ -50,6 +50,11 @@ impl Cluster {
                     .filter(|vmid| may(**vmid))
                     .map(|vmid| self.vm_row(*vmid)),
             );
+            let seen = self.containers.iter().filter(|(vmid, _)| may(**vmid));
+            rows.extend(seen.map(|(vmid, container)| {
+                json!({"id": format!("lxc/{vmid}"), "type": "lxc", "vmid": vmid, "node": container.node,
+                    "tags": container.tags, "template": 0, "status": "stopped"})
+            }));
         }
         if kind.is_none_or(|kind| kind == "node") {
             rows.extend(self.nodes.iter().map(|(name, node)| {

@@ -1,7 +1,7 @@
 //! A machine is made, and made once.
 
 use omni_scale_proto::v1::{self, MachinePresence};
-use omni_scale_proxmox_simulator::{Fault, Faults, Happening, Method, Rule};
+use omni_scale_proxmox_simulator::{Container, Fault, Faults, Happening, Method, Rule};
 
 use super::rig::{Rig, host, image_sum, request, talos};
 
@@ -78,6 +78,33 @@ async fn a_vmid_that_somebody_took_is_passed_over() {
     let done = rig.apply(&host("idp", 0)).await.unwrap();
     assert!(done.summary.contains("VM 101"), "{}", done.summary);
     assert!(rig.simulator.cluster().violations().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_takes_a_vmid_and_is_nothing_else() {
+    let mut rig = Rig::new();
+    let machine = host("idp", 0);
+    // One has our tag, and one comes to have the VMID that a machine of ours had.
+    let container = Container {
+        node: "pve2".to_owned(),
+        tags: "omni-scale".to_owned(),
+    };
+    rig.simulator
+        .cluster()
+        .containers
+        .insert(100, container.clone());
+    assert_eq!(rig.see("idp").await.presence(), MachinePresence::Absent);
+    let done = rig.apply(&machine).await.unwrap();
+    assert!(done.summary.contains("VM 101"), "{}", done.summary);
+    assert_eq!(rig.observe(&[]).await.taken_vmids, [100, 101]);
+    rig.simulator
+        .cluster()
+        .happen(Happening::ForeignDestroy { vmid: 101 });
+    rig.simulator.cluster().containers.insert(101, container);
+    assert_eq!(rig.see("idp").await.presence(), MachinePresence::Absent);
+    rig.restart().await;
+    let done = rig.apply(&machine).await.unwrap();
+    assert!(done.summary.contains("VM 102"), "{}", done.summary);
 }
 
 #[tokio::test(start_paused = true)]
