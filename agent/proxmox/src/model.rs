@@ -22,4 +22,5 @@ pub use status::{PowerState, VmStatus};
 pub use storage::Storage;
 pub use version::Version;
 
+pub(crate) use content::Contents;
 pub(crate) use guest::GuestInterfaces;

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use crate::{
     Client, Content, ContentKind, Download, Error, NodeName, StorageId, Upid, Upload, Vmid,
-    VolumeId, calls, request::Request,
+    VolumeId, calls, model::Contents, request::Request,
 };
 
 impl Client {
-    /// What lies on a storage: of one kind, or of one VM, or all that the token may see.
+    /// What lies on a storage: of one kind, or of one VM, or all that the token may see. What has a name that is no
+    /// [`VolumeId`], which nothing of ours has, is left out.
     pub async fn content(
         &self,
         node: &NodeName,
@@ -19,7 +20,8 @@ impl Client {
         let request = Request::new(&calls::CONTENT, &[node.as_str(), storage.as_str()])
             .maybe("content", kind.map(ContentKind::as_str))
             .maybe("vmid", vmid);
-        self.ask(request).await
+        let Contents(content) = self.ask(request).await?;
+        Ok(content)
     }
 
     /// Removes a file. Returns the task, or nothing when it was removed at once.

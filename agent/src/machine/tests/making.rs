@@ -3,7 +3,7 @@
 use omni_scale_proto::v1::{self, MachinePresence};
 use omni_scale_proxmox_simulator::{Container, Fault, Faults, Happening, Method, Rule};
 
-use super::rig::{Rig, host, image_sum, request, talos};
+use super::rig::{Rig, host, image_sum, request, talos, volume};
 
 const CREATE: &str = "/nodes/{node}/qemu";
 
@@ -105,6 +105,21 @@ async fn a_container_takes_a_vmid_and_is_nothing_else() {
     rig.restart().await;
     let done = rig.apply(&machine).await.unwrap();
     assert!(done.summary.contains("VM 102"), "{}", done.summary);
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_that_others_named_as_they_like_are_no_hindrance() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    for id in ["local:iso/Win 11, German.iso", "local:import/a b.qcow2"] {
+        let content = id.split([':', '/']).nth(1).unwrap();
+        let file = volume(id, content, None);
+        rig.simulator.cluster().put_volume("pve1", file);
+    }
+    rig.apply(&machine).await.unwrap();
+    assert_eq!(rig.observe(&[]).await.nodes[0].image_sha256, [image_sum()]);
+    rig.finish(&machine).await.unwrap();
+    assert!(!rig.first_boot_data_is_there(&machine).await);
 }
 
 #[tokio::test(start_paused = true)]
