@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use omni_scale_proto::id::OperationId;
 use omni_scale_proto::v1::FailureClass;
-use omni_scale_proxmox::{Complaint, PowerState, WaitError};
+use omni_scale_proxmox::{Class, Complaint, PowerState, WaitError};
 
 use super::Machines;
 use super::record::Restart;
@@ -123,6 +123,10 @@ impl Work<'_> {
             Err(WaitError::Failed(failed)) if failed.complaint == Complaint::NotRunning => {
                 return self.seen(false).await;
             }
+            // The guest was never asked, or it is not known: the next round does it.
+            Err(WaitError::Failed(failed)) if !is_deaf(&failed.complaint) => {
+                return Err(WaitError::Failed(failed).into());
+            }
             // A guest that does not listen, and a node that says so instead of ending it.
             Err(WaitError::Failed(failed)) => self.warn(failed.exit_status.clone()),
             Err(error) => return Err(error.into()),
@@ -187,5 +191,15 @@ impl Work<'_> {
             "VM {} on {} {state}",
             found.vmid, found.node
         )))
+    }
+}
+
+/// Whether a shutdown that failed so leaves no way but to take the power away.
+fn is_deaf(complaint: &Complaint) -> bool {
+    match complaint {
+        Complaint::GuestAgentSilent => true,
+        // It has moved, and was not asked there.
+        Complaint::DoesNotExist => false,
+        complaint => matches!(complaint.class(), Class::Permanent | Class::Refused),
     }
 }

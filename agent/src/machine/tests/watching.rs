@@ -64,6 +64,29 @@ async fn a_guest_that_does_not_listen_loses_its_power() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lock_is_waited_for_and_takes_no_power_away() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    rig.simulator.cluster().happen(Happening::ForeignLock {
+        vmid: 100,
+        lock: "snapshot".to_owned(),
+        lasts: 300,
+    });
+    let operation = "a".repeat(64).parse().unwrap();
+    let reporter = Reporter::default();
+    rig.machines
+        .control(&request(&machine), &operation, PowerAction::Stop, &reporter)
+        .await
+        .unwrap();
+    let cluster = rig.simulator.cluster();
+    assert!(!cluster.vms[&100].is_running());
+    let kinds = cluster.tasks.iter().map(|task| task.kind.as_str());
+    let kinds: Vec<&str> = kinds.filter(|kind| kind.starts_with("qms")).collect();
+    assert_eq!(kinds, ["qmstart", "qmshutdown", "qmshutdown"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_watches_sees_changes_and_what_is_not_known() {
     let rig = Rig::new();
     let machine = host("idp", 0);
