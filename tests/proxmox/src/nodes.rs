@@ -120,6 +120,9 @@ impl Cluster {
         if self.access.may(&call.caller, "/", "Sys.Audit") {
             let (lower, upper) = self.settings.next_id;
             data["next-id"] = json!({"lower": lower, "upper": upper});
+            if let Some(tags) = &self.settings.registered_tags {
+                data["user-tag-access"] = json!({"user-allow": "list", "user-allow-list": tags});
+            }
         }
         Success::new(data)
     }

@@ -18,7 +18,7 @@ pub struct Settings {
     pub broadcast_ms: u64,
     /// The range of `GET /cluster/nextid`, end not included (facts §1.4).
     pub next_id: (u32, u32),
-    /// Whether tags other than the registered ones are refused (`user-tag-access: existing`, facts §1.8).
+    /// The tags that a token without `Sys.Modify` may set (`user-tag-access: list`, facts §1.8); all by default.
     pub registered_tags: Option<Vec<String>>,
     /// Time of a create without disks.
     pub create_ms: u64,

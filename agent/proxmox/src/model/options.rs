@@ -29,7 +29,16 @@ impl DatacenterOptions {
 
     /// Tags that only administrators may set.
     pub fn registered_tags(&self) -> Vec<String> {
-        match self.0.get("registered-tags") {
+        self.tags("registered-tags")
+    }
+
+    /// Tags that the caller may set, though it may not invent any: computed for it.
+    pub fn allowed_tags(&self) -> Vec<String> {
+        self.tags("allowed-tags")
+    }
+
+    fn tags(&self, key: &str) -> Vec<String> {
+        match self.0.get(key) {
             Some(Value::Array(tags)) => tags.iter().filter_map(String::loose).collect(),
             Some(Value::String(tags)) => {
                 let tags = tags.split([';', ',', ' ']).filter(|tag| !tag.is_empty());
@@ -61,12 +70,13 @@ mod tests {
     #[test]
     fn properties_come_taken_apart_or_as_text() {
         for value in [
-            json!({ "next-id": { "lower": "200", "upper": 300 }, "registered-tags": ["a", "b"], "user-tag-access": { "user-allow": "list" } }),
-            json!({ "next-id": "lower=200,upper=300", "registered-tags": "a;b", "user-tag-access": "user-allow=list" }),
+            json!({ "next-id": { "lower": "200", "upper": 300 }, "registered-tags": ["a", "b"], "allowed-tags": ["c"], "user-tag-access": { "user-allow": "list" } }),
+            json!({ "next-id": "lower=200,upper=300", "registered-tags": "a;b", "allowed-tags": "c", "user-tag-access": "user-allow=list" }),
         ] {
             let options: DatacenterOptions = from_value(value).unwrap();
             assert_eq!(options.next_id(), (Some(200), Some(300)));
             assert_eq!(options.registered_tags(), ["a", "b"]);
+            assert_eq!(options.allowed_tags(), ["c"]);
             assert_eq!(options.user_tag_access().as_deref(), Some("list"));
         }
         let options: DatacenterOptions = from_value(json!({})).unwrap();

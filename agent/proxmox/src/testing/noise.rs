@@ -66,6 +66,7 @@ pub fn read_everything(
         (
             options.next_id(),
             options.registered_tags(),
+            options.allowed_tags(),
             options.user_tag_access(),
         )
     });

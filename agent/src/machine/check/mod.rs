@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use omni_scale_proto::machine::{CheckedMachine, MACHINE_TAG};
 use omni_scale_proto::v1::{self, CheckStatus, FailureClass, MachineImageKind};
-use omni_scale_proxmox::{Client, NodeState};
+use omni_scale_proxmox::{Client, NodeState, Permissions};
 
 use super::Machines;
 use super::survey::{Scope, Sought, Survey};
@@ -147,18 +147,27 @@ impl Machines {
             }
         }
         rights::check(&needs, &images_missing, &permissions, &mut report);
-        check_tags(&client, &new, &mut report).await;
+        check_tags(&client, &permissions, &new, &mut report).await;
         let cluster = client.address().to_string();
         Ok(report.finding(&cluster, machines.len(), client.token_id()))
     }
 }
 
-/// Whether the datacenter lets a token invent our tags. Who may not read its options finds out at the first machine.
-async fn check_tags(client: &Client, machines: &[&CheckedMachine], report: &mut Report) {
+/// Whether the datacenter lets the token set our tags. Who may not read its options finds out at the first machine.
+async fn check_tags(
+    client: &Client,
+    permissions: &Permissions,
+    machines: &[&CheckedMachine],
+    report: &mut Report,
+) {
+    // Whoever may change the datacenter may set any tag.
+    if permissions.holds("/", "Sys.Modify") {
+        return;
+    }
     let Ok(options) = client.options().await else {
         return;
     };
-    let registered = options.registered_tags();
+    let (registered, allowed) = (options.registered_tags(), options.allowed_tags());
     let tags = machines.iter().flat_map(|machine| &machine.as_wire().tags);
     let tags: BTreeSet<&str> = tags.map(String::as_str).chain([MACHINE_TAG]).collect();
     let access = options.user_tag_access();
@@ -168,9 +177,9 @@ async fn check_tags(client: &Client, machines: &[&CheckedMachine], report: &mut 
             report.warn(format!(
                 "tag `{tag}` is registered: only `Sys.Modify` on `/` may set it"
             ));
-        } else if restricted {
+        } else if restricted && !allowed.iter().any(|known| known == tag) {
             report.missing(format!(
-                "the datacenter's `user-tag-access` does not let anybody set the tag `{tag}`"
+                "the datacenter's `user-tag-access` does not let the token set the tag `{tag}`"
             ));
         }
     }

@@ -79,6 +79,40 @@ async fn every_missing_privilege_is_told_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tags_are_held_against_what_the_token_may_set() {
+    for (allowed, modifies, will_do) in [
+        (Some(vec![]), true, true),
+        (Some(vec!["omni-scale".to_owned()]), false, true),
+        (Some(vec!["theirs".to_owned()]), false, false),
+        (None, false, true),
+    ] {
+        let mut strict = with_resolver(cluster(1));
+        strict.settings.registered_tags = allowed;
+        if !modifies {
+            strict.access = omni_scale_proxmox_simulator::Access::default();
+            let (token, secret) = omni_scale_proxmox_simulator::TOKEN.split_once('=').unwrap();
+            for (path, role) in [
+                ("/", "PVEAuditor"),
+                ("/vms", "PVEVMAdmin"),
+                ("/storage", "PVEDatastoreAdmin"),
+                ("/sdn", "PVESDNUser"),
+                ("/nodes", "Administrator"),
+            ] {
+                strict.access.grant(token, secret, path, role);
+            }
+        }
+        let finding = check(&Rig::with(strict), vec![host("idp", 0)]).await;
+        if will_do {
+            assert_eq!(finding.status, CheckStatus::Passed, "{finding:?}");
+        } else {
+            let told = "does not let the token set the tag `omni-scale`";
+            assert_eq!(finding.status, CheckStatus::Failed, "{finding:?}");
+            assert!(finding.evidence[0].contains(told), "{finding:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn storages_bridges_vmids_and_images_are_looked_at_together() {
     let mut bare = with_resolver(cluster(1));
     bare.storages
