@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use omni_scale_proto::v1;
 use omni_scale_proxmox::{Node, NodeName, NodeState, StorageId};
 use tokio::time::sleep;
 
@@ -99,8 +98,8 @@ impl Work<'_> {
 
     /// Says where the ISO may still lie. It lies in one place only, and nowhere but where it was put.
     fn tell_of(&self, doubts: &[Doubt], found_it: bool) {
-        let applied = self.applied();
-        let put = applied.as_ref().and_then(put_on);
+        let told = self.told();
+        let put = told.as_ref().map(|told| told.storage.as_str());
         for doubt in doubts {
             let elsewhere = match (&doubt.storage, put) {
                 (Some(storage), Some(put)) => storage.as_str() != put,
@@ -124,14 +123,6 @@ impl Work<'_> {
             ));
         }
     }
-}
-
-/// The storage that a machine's ISO was put on.
-fn put_on(applied: &v1::Machine) -> Option<&str> {
-    applied
-        .user_data
-        .is_some()
-        .then_some(applied.iso_storage.as_str())
 }
 
 impl Doubt {

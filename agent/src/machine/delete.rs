@@ -181,6 +181,7 @@ impl Work<'_> {
                 record.attempt = None;
                 record.complete = false;
                 record.applied = None;
+                record.told = None;
                 record.restart = None;
             }
         })

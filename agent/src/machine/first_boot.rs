@@ -10,6 +10,7 @@ use omni_scale_proxmox::{
 };
 
 use super::Machines;
+use super::record::Told;
 use super::settings::{first_boot_file, first_boot_slot};
 use super::survey::Found;
 use super::trouble::Trouble;
@@ -87,16 +88,20 @@ impl Work<'_> {
         self.delete_first_boot(&found.node).await
     }
 
-    /// As this very machine was made: the record may be of the next one of its name by now.
-    pub(super) fn applied(&self) -> Option<v1::Machine> {
-        let applied = self.record()?.applied?;
-        (applied.uuid == self.uuid()).then_some(applied)
+    /// What this very machine was told: the record may be of the next one of its name by now.
+    pub(super) fn told(&self) -> Option<Told> {
+        let record = self.record()?;
+        // An earlier version wrote down no more than as what it was made, in the end.
+        let made = record.applied.as_ref().map(Told::of);
+        [record.told, made]
+            .into_iter()
+            .flatten()
+            .find(|told| told.uuid == self.uuid())
     }
 
     /// Uses up the secrets that the machine was first booted with.
     pub(super) async fn use_up_secrets(&self) -> Result<(), Trouble> {
-        let names = self.applied().as_ref().map(one_time_secrets);
-        let names = names.unwrap_or_default();
+        let names = self.told().map(|told| told.secrets).unwrap_or_default();
         let machines = self.machines.clone();
         let used = super::aside::aside(move || machines.use_up(&names)).await;
         let used = used.unwrap_or_else(|error| Err(Failure::from_error(FailureClass::Bug, &error)));
@@ -186,18 +191,29 @@ impl Work<'_> {
     }
 }
 
+impl Told {
+    /// What a machine that is made so is told.
+    pub(super) fn of(machine: &v1::Machine) -> Self {
+        Self {
+            uuid: machine.uuid.clone(),
+            secrets: one_time_secrets(machine),
+            storage: machine.iso_storage.clone(),
+        }
+    }
+}
+
 /// What is good for one first boot: all that a host is told there. What a Talos machine is told serves the next one,
 /// too.
-fn one_time_secrets(applied: &v1::Machine) -> Vec<SecretName> {
-    if applied.kind() != v1::MachineKind::Host {
+fn one_time_secrets(machine: &v1::Machine) -> Vec<SecretName> {
+    if machine.kind() != v1::MachineKind::Host {
         return Vec::new();
     }
-    let told = applied.user_data.iter().flat_map(|text| &text.segments);
+    let told = machine.user_data.iter().flat_map(|text| &text.segments);
     let told = told.filter_map(|segment| match &segment.part {
         Some(Part::Secret(reference)) => Some(&reference.name),
         Some(Part::Literal(_)) | None => None,
     });
-    told.chain([&applied.enrollment_secret])
+    told.chain([&machine.enrollment_secret])
         .filter_map(|name| name.parse().ok())
         .collect()
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use omni_scale_proto::id::{DeploymentId, MachineName, OperationId};
+use omni_scale_proto::id::{DeploymentId, MachineName, OperationId, SecretName};
 use omni_scale_proto::v1;
 use omni_scale_proxmox::{NodeName, Vmid};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,9 @@ pub(super) struct MachineRecord {
     pub(super) complete: bool,
     /// As it was made.
     pub(super) applied: Option<v1::Machine>,
+    /// What it is told at its first boot: from before that lies on a storage.
+    #[serde(default)]
+    pub(super) told: Option<Told>,
     /// What creations left half-made.
     pub(super) stubs: Vec<Place>,
     /// The last restart that was asked for.
@@ -68,6 +71,18 @@ pub(super) struct Attempt {
     pub(super) not_begun: bool,
 }
 
+/// What a machine is told at its first boot, as far as something is left to do about it afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Told {
+    /// Which machine.
+    pub(super) uuid: String,
+    /// The secrets that are good for that boot alone.
+    pub(super) secrets: Vec<SecretName>,
+    /// The storage that the ISO is put on.
+    pub(super) storage: String,
+}
+
 /// A restart: written down before it is done, so that it is done once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -88,6 +103,7 @@ impl MachineRecord {
             attempt: None,
             complete: false,
             applied: None,
+            told: None,
             stubs: Vec::new(),
             restart: None,
         }
@@ -210,6 +226,11 @@ mod tests {
             not_begun: true,
         });
         record.applied = Some(v1::Machine::default());
+        record.told = Some(Told {
+            uuid: "6a1f4d3e-5c0b-4a9e-8f27-0c9e5d2b7a11".to_owned(),
+            secrets: vec!["enrollment-cp-1".parse().unwrap()],
+            storage: "local".to_owned(),
+        });
         record.add_stub(place);
         record.restart = Some(Restart {
             operation: "a".repeat(64).parse().unwrap(),

@@ -14,6 +14,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::Making;
+use crate::machine::record::Told;
 use crate::machine::settings::{first_boot_file, first_boot_volume};
 use crate::machine::trouble::Trouble;
 use crate::machine::work::unspeakable;
@@ -36,6 +37,11 @@ impl Making<'_> {
             .map_err(|error| unspeakable(&error))?;
         let volume =
             first_boot_volume(&wire.iso_storage, &uuid).map_err(|error| unspeakable(&error))?;
+        // Whoever deletes the machine must know of it, however the rest goes.
+        let told = Told::of(wire);
+        self.work
+            .keep(move |record| record.told = Some(told))
+            .await?;
         let mut bytes = self.first_boot().await?;
         let (sum, length) = (Sha256::of(&bytes), bytes.len() as u64);
         let _passage = self.work.enter(node, [wire.iso_storage.as_str()]).await?;

@@ -71,6 +71,27 @@ async fn a_disk_that_another_vm_left_under_the_vmid_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_machine_that_never_came_to_its_end_leaves_no_secret_behind() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    let current = "/nodes/{node}/qemu/{vmid}/status/current";
+    let rule = Rule {
+        skip: 1,
+        times: 1000,
+        ..Rule::next(Method::Get, current, Fault::NoRoute)
+    };
+    rig.simulator.cluster().faults.add(rule);
+    rig.apply_within(&machine, 60).await.unwrap_err();
+    rig.simulator.cluster().faults = Faults::default();
+    assert!(rig.simulator.cluster().vms[&100].is_running());
+    rig.delete(&machine).await.unwrap();
+    for name in ["enrollment-idp", &auth_key("idp")] {
+        let secret = rig.secrets.record(&name.parse().unwrap()).unwrap();
+        assert!(secret.consumed, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_vmid_that_is_anothers_by_now_is_left_alone() {
     let rig = Rig::new();
     let machine = host("idp", 0);
