@@ -67,6 +67,10 @@ pub fn machine_difference(
     };
     let differs = differences(machine, observed);
     let change = match observed.presence() {
+        // The agent says why, where it knows.
+        MachinePresence::Unknown if !observed.status.is_empty() => {
+            return Err(unknown(&observed.status));
+        }
         MachinePresence::Unspecified | MachinePresence::Unknown => {
             return Err(unknown("the hypervisor does not tell whether it is there"));
         }
@@ -191,7 +195,12 @@ mod tests {
     fn unknown_is_not_absent() {
         let machine = CheckedMachine::try_from(examples::talos("cp-1")).unwrap();
         let unknown = observed(MachinePresence::Unknown, "");
-        assert!(machine_difference(&machine, Some(&unknown)).is_err());
+        let untold = machine_difference(&machine, Some(&unknown)).unwrap_err();
+        assert!(untold.reason.contains("does not tell"), "{untold}");
+        let why = "VM 105 on pve1 may be it, and cannot be read";
+        let unknown = observed(MachinePresence::Unknown, why);
+        let told = machine_difference(&machine, Some(&unknown)).unwrap_err();
+        assert_eq!(told.reason, why);
         assert!(machine_difference(&machine, None).is_err());
     }
 
