@@ -3,7 +3,7 @@
 use omni_scale_proto::v1::{self, MachinePresence};
 use serde_json::{Value, json};
 
-use super::Cluster;
+use super::{Cluster, unknown};
 use crate::commands::Context;
 use crate::commands::status::machines::{judge, vmid_or_dash, words_or_dash};
 use crate::exit::Exit;
@@ -21,6 +21,12 @@ pub(in crate::commands) async fn run(context: &Context) -> anyhow::Result<Exit> 
             "VMID {} on node {} is a machine that was never made to its end; clear it there: `{}`",
             stub.vmid, stub.node, stub.command
         ));
+    }
+    for machine in &observed.machines {
+        if machine.presence() == MachinePresence::Unknown {
+            let text = unknown(&machine.name, &machine.status.replace('\n', "; "));
+            context.output.warn(&text);
+        }
     }
     if context.output.is_json() {
         let declared = cluster.wanted.scope();

@@ -4,6 +4,7 @@ mod control;
 mod delete;
 mod list;
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use omni_scale_proto::id::MachineName;
@@ -80,8 +81,8 @@ impl Cluster {
         let found = machines.find(|machine| machine.name == name.as_str());
         match found.as_ref().map(v1::MachineObservation::presence) {
             Some(MachinePresence::Unknown | MachinePresence::Unspecified) | None => {
-                let message = format!("Proxmox VE does not tell whether machine `{name}` is there");
-                Err(Stop::new(Exit::Unreachable, message).into())
+                let told = found.map(|machine| machine.status).unwrap_or_default();
+                Err(Stop::new(Exit::Unreachable, unknown(name, &told)).into())
             }
             Some(_) => Ok(found.unwrap_or_default()),
         }
@@ -110,5 +111,27 @@ impl Cluster {
             target: Target::Machine(name.clone()),
             deadline_seconds,
         }
+    }
+}
+
+/// What is said of a machine that may be there or not, and why that is not known, if that is.
+fn unknown(name: impl Display, told: &str) -> String {
+    let message = format!("Proxmox VE does not tell whether machine `{name}` is there");
+    match told {
+        "" => message,
+        told => format!("{message}: {told}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_machine_is_unknown_is_told() {
+        let bare = "Proxmox VE does not tell whether machine `idp` is there";
+        assert_eq!(unknown("idp", ""), bare);
+        let why = "VM 105 on pve1 may be it, and cannot be read";
+        assert_eq!(unknown("idp", why), format!("{bare}: {why}"));
     }
 }

@@ -105,6 +105,10 @@ fn detail(machine: &v1::MachineObservation) -> String {
     if machine.first_boot_attached && !talos {
         detail.push("first boot not finished".to_owned());
     }
+    if machine.presence() == MachinePresence::Unknown && !machine.status.is_empty() {
+        // Why it is not known.
+        detail.push(machine.status.replace('\n', "; "));
+    }
     detail.join(", ")
 }
 
@@ -158,6 +162,14 @@ mod tests {
         for (machine, state, word) in cases {
             assert_eq!(judge(&machine), (state, word), "{machine:?}");
         }
+    }
+
+    #[test]
+    fn a_row_says_why_a_machine_is_unknown() {
+        let why = "VM 105 on pve1 may be it, and cannot be read: no answer came";
+        let unknown = machine(MachinePresence::Unknown, why, "");
+        assert_eq!(detail(&unknown), why);
+        assert_eq!(detail(&machine(MachinePresence::Unknown, "", "")), "");
     }
 
     #[test]
