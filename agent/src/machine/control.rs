@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use omni_scale_proto::id::OperationId;
 use omni_scale_proto::v1::FailureClass;
-use omni_scale_proxmox::{Class, Complaint, PowerState, WaitError};
+use omni_scale_proxmox::{Class, Complaint, PowerState, VmStatus, WaitError};
 
 use super::Machines;
 use super::record::Restart;
@@ -15,6 +15,9 @@ use crate::operation::{Done, Failure, Reporter};
 
 /// How long a guest gets to shut down before its power is taken away.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(60);
+
+/// What QEMU says of a guest that does not go on by itself.
+const STILL: [&str; 3] = ["paused", "io-error", "internal-error"];
 
 /// What is done to a machine's power.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +113,7 @@ impl Work<'_> {
     /// Shuts the machine down unless it is stopped; takes its power away when it does not go by itself.
     pub(super) async fn power_off(&self) -> Result<Found, Trouble> {
         let found = self.own().await?;
-        if !self.runs(&found).await? {
+        if !self.has_power(&found).await? {
             return Ok(found);
         }
         self.stage(format!("shutting down VM {} on {}", found.vmid, found.node));
@@ -132,7 +135,7 @@ impl Work<'_> {
             Err(error) => return Err(error.into()),
         }
         let found = self.own().await?;
-        if self.runs(&found).await? {
+        if self.has_power(&found).await? {
             self.stage(format!("stopping VM {} on {}", found.vmid, found.node));
             let task = self.client.stop(&found.node, found.vmid).await?;
             self.wait(&task).await?;
@@ -164,22 +167,32 @@ impl Work<'_> {
         self.keep(|record| record.restart = Some(restart)).await
     }
 
-    async fn runs(&self, found: &Found) -> Result<bool, Trouble> {
+    /// Whether its guest runs. One that stands still is trouble, though it has power.
+    pub(super) async fn runs(&self, found: &Found) -> Result<bool, Trouble> {
         let status = self.client.status(&found.node, found.vmid).await?;
-        match status.state {
-            PowerState::Running => Ok(true),
-            PowerState::Stopped => Ok(false),
-            PowerState::Unknown => Err(Trouble::passing(format!(
-                "Proxmox does not say whether VM {} on {} runs",
-                found.vmid, found.node
-            ))),
+        match status.detail.as_deref() {
+            Some(detail) if status.state == PowerState::Running && STILL.contains(&detail) => {
+                Err(stands_still(found, detail, status.lock.as_deref()))
+            }
+            _ => powered(found, &status),
         }
+    }
+
+    /// Whether it has power, its guest going on or not.
+    async fn has_power(&self, found: &Found) -> Result<bool, Trouble> {
+        let status = self.client.status(&found.node, found.vmid).await?;
+        powered(found, &status)
     }
 
     /// The machine, if it runs or not as it should by now.
     async fn seen(&self, running: bool) -> Result<Found, Trouble> {
         let found = self.own().await?;
-        if self.runs(&found).await? == running {
+        let so = if running {
+            self.runs(&found).await?
+        } else {
+            !self.has_power(&found).await?
+        };
+        if so {
             return Ok(found);
         }
         let state = if running {
@@ -192,6 +205,30 @@ impl Work<'_> {
             found.vmid, found.node
         )))
     }
+}
+
+fn powered(found: &Found, status: &VmStatus) -> Result<bool, Trouble> {
+    match status.state {
+        PowerState::Running => Ok(true),
+        PowerState::Stopped => Ok(false),
+        PowerState::Unknown => Err(Trouble::passing(format!(
+            "Proxmox does not say whether VM {} on {} runs",
+            found.vmid, found.node
+        ))),
+    }
+}
+
+fn stands_still(found: &Found, detail: &str, lock: Option<&str>) -> Trouble {
+    let Found { node, vmid, .. } = found;
+    let message = format!("VM {vmid} on {node} has power and stands still: it is `{detail}`");
+    if let Some(lock) = lock {
+        // Whoever has it locked lets it go on: a backup, for one.
+        return Trouble::passing(format!("{message}, locked for `{lock}`"));
+    }
+    let failure = Trouble::permanent(message).failure();
+    Trouble::Final(failure.with_hint(format!(
+        "`qm resume {vmid}` on node {node} lets it go on, once what stopped it is mended: a full storage, for one"
+    )))
 }
 
 /// Whether a shutdown that failed so leaves no way but to take the power away.

@@ -199,6 +199,7 @@ impl Cluster {
     pub(crate) fn powered_off(&mut self, vmid: u32) {
         if let Some(vm) = self.vms.get_mut(&vmid).filter(|vm| vm.is_running()) {
             vm.running_since = None;
+            vm.guest.detail = None;
             vm.guest.interfaces = None;
             let facts = self.facts(vmid);
             self.power_events

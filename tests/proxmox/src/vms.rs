@@ -40,6 +40,8 @@ pub struct Vm {
 pub struct Guest {
     /// Time from an ACPI shutdown to power off; `None` ignores it.
     pub shutdown_ms: Option<u64>,
+    /// What QEMU says while it has a process, such as `paused`; `None` is `running`.
+    pub detail: Option<String>,
     /// What the guest agent answers; `None` while none runs.
     pub interfaces: Option<Vec<Interface>>,
 }
@@ -67,6 +69,7 @@ impl Vm {
             ha_managed: false,
             guest: Guest {
                 shutdown_ms: Some(guest_shutdown_ms),
+                detail: None,
                 interfaces: None,
             },
         }
@@ -246,7 +249,8 @@ impl Cluster {
             .vm_on(call.node(), call.vmid())
             .map_err(Refusal::Died)?;
         let mut row = self.status_row(vm);
-        row["qmpstatus"] = row["status"].clone();
+        let detail = vm.guest.detail.as_ref().filter(|_| vm.is_running());
+        row["qmpstatus"] = detail.map_or_else(|| row["status"].clone(), |detail| json!(detail));
         row["ha"] = json!({"managed": u8::from(vm.ha_managed)});
         if vm.agent_enabled() {
             row["agent"] = json!(1);

@@ -1,7 +1,7 @@
 //! From a VM that is there to one that runs: its disk grown to its size, its first-boot data in place, started.
 
 use omni_scale_proto::v1::MachineImageKind;
-use omni_scale_proxmox::{Complaint, DiskSize, PowerState, WaitError};
+use omni_scale_proxmox::{Complaint, DiskSize, WaitError};
 
 use super::Making;
 use super::image::is_there;
@@ -17,8 +17,7 @@ impl Making<'_> {
     pub(super) async fn finish(&mut self, found: Found) -> Result<(Found, &'static str), Trouble> {
         self.check_owned(&found)?;
         self.note_place(&found).await?;
-        let status = self.work.client.status(&found.node, found.vmid).await?;
-        let runs = status.state == PowerState::Running;
+        let runs = self.work.runs(&found).await?;
         let complete = self.work.record().is_some_and(|record| record.complete);
         if !complete {
             // A disk grows under a VM that runs, too; whether that still needs its ISO cannot be told.
@@ -31,8 +30,7 @@ impl Making<'_> {
             self.start().await?;
         }
         let found = self.work.own().await?;
-        let status = self.work.client.status(&found.node, found.vmid).await?;
-        if status.state != PowerState::Running {
+        if !self.work.runs(&found).await? {
             return Err(Trouble::passing(format!(
                 "VM {} on {} was started, and does not run",
                 found.vmid, found.node

@@ -123,6 +123,27 @@ async fn files_that_others_named_as_they_like_are_no_hindrance() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_machine_that_is_paused_does_not_run() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    for detail in ["paused", "io-error", "internal-error"] {
+        rig.simulator
+            .cluster()
+            .vms
+            .get_mut(&100)
+            .unwrap()
+            .guest
+            .detail = Some(detail.to_owned());
+        assert_eq!(rig.see("idp").await.status, detail);
+        let failure = rig.apply(&machine).await.unwrap_err();
+        assert_eq!(failure.class, v1::FailureClass::Permanent, "{failure}");
+        assert!(failure.message.contains(detail), "{failure}");
+        assert!(failure.hint.unwrap().contains("`qm resume 100`"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_reply_makes_no_second_machine() {
     for fault in [
         Fault::ReplyLost,

@@ -87,6 +87,34 @@ async fn a_lock_is_waited_for_and_takes_no_power_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_paused_machine_is_not_started_and_can_be_stopped() {
+    let rig = Rig::new();
+    let machine = host("idp", 0);
+    rig.apply(&machine).await.unwrap();
+    rig.simulator
+        .cluster()
+        .vms
+        .get_mut(&100)
+        .unwrap()
+        .guest
+        .detail = Some("paused".to_owned());
+    let asked = request(&machine);
+    let reporter = Reporter::default();
+    let operation = "a".repeat(64).parse().unwrap();
+    let started = rig
+        .machines
+        .control(&asked, &operation, PowerAction::Start, &reporter);
+    let failure = started.await.unwrap_err();
+    assert!(failure.hint.unwrap().contains("`qm resume 100`"));
+    let operation = "b".repeat(64).parse().unwrap();
+    let stopped = rig
+        .machines
+        .control(&asked, &operation, PowerAction::Stop, &reporter);
+    stopped.await.unwrap();
+    assert!(!rig.simulator.cluster().vms[&100].is_running());
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_watches_sees_changes_and_what_is_not_known() {
     let rig = Rig::new();
     let machine = host("idp", 0);
