@@ -401,14 +401,26 @@ fn check_address(
     }
 }
 
+/// What Proxmox VE imports no disk from, and does not unpack when it fetches one: by how a file's name ends.
+const PACKED: [&str; 6] = ["xz", "gz", "zst", "bz2", "zip", "tar"];
+
 fn read_image(fields: Fields<'_>, kind: Option<&MachineKind>) -> Option<MachineImage> {
     let url = fields.required_parsed::<super::HttpUrl>("url");
     let sha256 = fields.required_parsed("sha256");
-    let iso = url.as_ref().is_some_and(|url| {
-        Path::new(url.as_str())
-            .extension()
-            .is_some_and(|end| end == "iso")
-    });
+    let end = url
+        .as_ref()
+        .and_then(|url| Path::new(url.as_str()).extension()?.to_str());
+    let iso = end == Some("iso");
+    let packed =
+        end.is_some_and(|end| PACKED.iter().any(|packed| end.eq_ignore_ascii_case(packed)));
+    if let (true, Some(entry)) = (packed, fields.entry("url")) {
+        fields.report().add_with_hint(
+            &entry.value.location,
+            "Proxmox VE makes no machine from a packed image",
+            "name the `.qcow2`, `.raw` or `.iso` itself, with its own sum; what comes packed only is unpacked onto a \
+             server that the nodes reach",
+        );
+    }
     if let (true, Some(MachineKind::Host(_)), Some(entry)) = (iso, kind, fields.entry("url")) {
         fields.report().add_with_hint(
             &entry.value.location,

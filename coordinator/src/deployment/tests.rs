@@ -468,6 +468,16 @@ fn machines_that_cannot_be_meant_are_refused_with_their_place() {
             "components: []",
             "at least one component",
         ),
+        (
+            "genericcloud-amd64.qcow2",
+            "genericcloud-amd64.raw.xz",
+            "makes no machine from a packed image",
+        ),
+        (
+            "nocloud-amd64.iso",
+            "nocloud-amd64.raw.ZST",
+            "makes no machine from a packed image",
+        ),
         ("count: 3", "count: 0", "a whole number from 1 to 100"),
         ("memory: 8GiB", "memory: 8G", "is not a size like `8GiB`"),
         ("size: 32GiB", "size: 1500MiB", "whole gibibytes"),
