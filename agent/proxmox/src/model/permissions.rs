@@ -47,6 +47,11 @@ impl Permissions {
         false
     }
 
+    /// The paths that have an entry.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Whether nothing at all is held: a token with privilege separation and no entry of its own.
     pub fn is_empty(&self) -> bool {
         self.0.values().all(BTreeMap::is_empty)

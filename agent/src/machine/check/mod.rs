@@ -26,6 +26,8 @@ struct Report {
     missing: BTreeSet<String>,
     warnings: BTreeSet<String>,
     rights: bool,
+    /// What nodes show as a vnet, and not as a bridge of their own.
+    vnets: BTreeSet<String>,
 }
 
 impl Report {

@@ -6,6 +6,7 @@ use omni_scale_proxmox::{Class, Client, ContentKind, Error, NodeName, Permission
 
 use super::Report;
 use super::needs::{Needs, OnNode};
+use super::rights::zones_of;
 use super::space;
 use crate::error::chain;
 use crate::machine::settings::image_volume;
@@ -58,13 +59,18 @@ impl Sight<'_> {
     ) -> Result<(), Failure> {
         let bridges = self.client.bridges(node).await.map_err(failed)?;
         for bridge in &needs.bridges {
-            let path = format!("/sdn/zones/localnetwork/{bridge}");
-            let seen = ["SDN.Use", "SDN.Audit"];
-            let seen = seen
-                .iter()
-                .any(|privilege| self.permissions.holds(&path, privilege));
-            let there = bridges.iter().any(|known| known.name == *bridge);
-            if seen && !there {
+            let there = bridges.iter().find(|known| known.name == *bridge);
+            let is_vnet = there.is_some_and(|known| known.kind.as_deref() == Some("vnet"));
+            if is_vnet {
+                report.vnets.insert(bridge.clone());
+            }
+            let seen = zones_of(bridge, is_vnet, self.permissions).any(|zone| {
+                let path = format!("/sdn/zones/{zone}/{bridge}");
+                let privileges = ["SDN.Use", "SDN.Audit"];
+                let mut privileges = privileges.iter();
+                privileges.any(|privilege| self.permissions.holds(&path, privilege))
+            });
+            if seen && there.is_none() {
                 report.missing(format!("node `{node}` has no bridge `{bridge}`"));
             }
         }

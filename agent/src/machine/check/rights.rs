@@ -23,12 +23,50 @@ const ON_VMS: [&str; 10] = [
     "VM.Config.Options",
 ];
 
+/// Below this stand the zones, and below each zone its bridges or vnets.
+const ZONES: &str = "/sdn/zones/";
+/// The zone of the nodes' own bridges.
+const LOCAL: &str = "localnetwork";
+
+/// The zones that a bridge may be of: a vnet has one of its own, whose name only the token's paths tell. A path that
+/// ends at the zone says nothing of its vnets, and counts where a node shows one of the name.
+pub(super) fn zones_of<'a>(
+    bridge: &'a str,
+    is_vnet: bool,
+    permissions: &'a Permissions,
+) -> impl Iterator<Item = &'a str> {
+    let below = permissions
+        .paths()
+        .filter_map(|path| path.strip_prefix(ZONES));
+    let named = below.filter_map(move |path| {
+        let mut parts = path.split('/');
+        let zone = parts.next()?;
+        let fits = parts.next().map_or(is_vnet, |part| part == bridge);
+        (fits && zone != LOCAL).then_some(zone)
+    });
+    named.chain([LOCAL])
+}
+
+/// Where the use of a bridge, or of one VLAN on it, is given.
+fn below(zone: &str, bridge: &str, vlan: u32) -> String {
+    match vlan {
+        0 => format!("{ZONES}{zone}/{bridge}"),
+        vlan => format!("{ZONES}{zone}/{bridge}/{vlan}"),
+    }
+}
+
+fn may_use(bridge: &str, vlan: u32, is_vnet: bool, permissions: &Permissions) -> bool {
+    zones_of(bridge, is_vnet, permissions)
+        .any(|zone| permissions.holds(&below(zone, bridge, vlan), "SDN.Use"))
+}
+
 pub(super) fn check(
     needs: &Needs,
     images_missing: &BTreeSet<String>,
     permissions: &Permissions,
     report: &mut Report,
 ) {
+    let vnets = std::mem::take(&mut report.vnets);
     let mut need = |path: &str, privileges: &[&str]| {
         for privilege in privileges {
             if !permissions.holds(path, privilege) {
@@ -62,11 +100,50 @@ pub(super) fn check(
             need(&format!("/storage/{storage}"), &["Datastore.Allocate"]);
         }
         for (bridge, vlan) in &needs.networks {
-            let path = format!("/sdn/zones/localnetwork/{bridge}");
-            match vlan {
-                0 => need(&path, &["SDN.Use"]),
-                vlan => need(&format!("{path}/{vlan}"), &["SDN.Use"]),
+            if !may_use(bridge, *vlan, vnets.contains(bridge), permissions) {
+                need(&below(LOCAL, bridge, *vlan), &["SDN.Use"]);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+
+    /// Whether a token that may use networks on `path` alone may use this one.
+    fn may(path: &str, bridge: &str, vlan: u32, is_vnet: bool) -> bool {
+        let permissions = json!({ "/sdn": {}, path: { "SDN.Use": 1 } });
+        may_use(bridge, vlan, is_vnet, &from_value(permissions).unwrap())
+    }
+
+    #[test]
+    fn a_bridge_is_used_below_the_zone_of_the_nodes_and_a_vnet_below_its_own() {
+        for (path, bridge, vlan, is_vnet) in [
+            ("/sdn/zones", "vmbr0", 0, false),
+            ("/sdn/zones/localnetwork", "vmbr0", 0, false),
+            ("/sdn/zones/localnetwork/vmbr0", "vmbr0", 7, false),
+            ("/sdn/zones/localnetwork/vmbr0/7", "vmbr0", 7, false),
+            ("/sdn/zones/office/vnet1", "vnet1", 0, false),
+            ("/sdn/zones/office/vnet1", "vnet1", 7, false),
+            ("/sdn/zones/office/vnet1/7", "vnet1", 7, false),
+            ("/sdn/zones/office", "vnet1", 0, true),
+        ] {
+            assert!(may(path, bridge, vlan, is_vnet), "{path} {bridge} {vlan}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_used_elsewhere_is_another_network() {
+        for (path, bridge, vlan) in [
+            ("/sdn/zones/localnetwork/vmbr0/7", "vmbr0", 0),
+            ("/sdn/zones/office/vnet2", "vnet1", 0),
+            ("/sdn/zones/office/vnet1/7", "vnet1", 8),
+            ("/sdn/zones/office", "vmbr0", 0),
+        ] {
+            assert!(!may(path, bridge, vlan, false), "{path} {bridge} {vlan}");
         }
     }
 }
