@@ -44,6 +44,11 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Deletes the ISO from a node where no machine comes to use it. An error is why not.
+    pub(super) async fn withdraw_first_boot(&self, node: &NodeName) -> Result<(), String> {
+        twice(|| self.delete_first_boot(node).boxed()).await
+    }
+
     async fn nodes(&self) -> Result<Vec<Node>, Trouble> {
         Ok(self.client.nodes().await?)
     }

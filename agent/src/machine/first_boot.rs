@@ -140,7 +140,7 @@ impl Work<'_> {
     }
 
     /// Deletes the ISO wherever a storage of this node has it.
-    async fn delete_first_boot(&self, node: &NodeName) -> Result<(), Trouble> {
+    pub(super) async fn delete_first_boot(&self, node: &NodeName) -> Result<(), Trouble> {
         for storage in self.iso_storages(node).await? {
             if let Some(volume) = self.first_boot_on(node, &storage).await? {
                 self.delete_volume(node, &storage, &volume).await?;

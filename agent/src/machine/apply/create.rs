@@ -3,12 +3,12 @@
 //! The request takes the VMID or fails: that is the only reservation there is, so the range is tried in order.
 
 use omni_scale_proto::machine::machine_digest;
-use omni_scale_proxmox::{Complaint, Error, NodeName, Vmid, WaitError};
+use omni_scale_proxmox::{Complaint, Error, NodeName, VmSettings, Vmid, WaitError};
 
 use super::Making;
 use crate::clock;
 use crate::machine::record::{Attempt, Place};
-use crate::machine::settings::settings;
+use crate::machine::settings::{first_boot_file, settings};
 use crate::machine::survey::Survey;
 use crate::machine::trouble::Trouble;
 use crate::machine::work::unspeakable;
@@ -21,19 +21,39 @@ impl Making<'_> {
             .node
             .parse()
             .map_err(|error| unspeakable(&error))?;
-        self.bring_image(&node).await?;
-        self.bring_first_boot(&node).await?;
         let vmid = self.vmid(survey)?;
         let settings = settings(self.machine, self.work.deployment, vmid);
         let settings = settings.map_err(|error| unspeakable(&error))?;
+        self.bring_image(&node).await?;
+        let begun = self
+            .work
+            .record()
+            .is_some_and(|record| record.attempt.is_some());
+        let made = self.make(&node, vmid, &settings).await;
+        if let Err(Trouble::Final(_)) = &made {
+            // What was sent before may be making it yet.
+            let doubt = begun && self.doubt;
+            self.withdraw_first_boot(&node, doubt).await;
+        }
+        made
+    }
+
+    /// Asks for it, once its first-boot data is there.
+    async fn make(
+        &mut self,
+        node: &NodeName,
+        vmid: Vmid,
+        settings: &VmSettings,
+    ) -> Result<(), Trouble> {
+        self.bring_first_boot(node).await?;
         let place = Place {
             node: node.clone(),
             vmid,
         };
-        let passage = self.work.enter(&node, self.storages()).await?;
+        let passage = self.work.enter(node, self.storages()).await?;
         self.intend(place).await?;
         self.work.stage(format!("creating VM {vmid} on {node}"));
-        let task = match self.work.client.create(&node, &settings).await {
+        let task = match self.work.client.create(node, settings).await {
             Ok(task) => task,
             Err(error) => return self.not_created(vmid, error).await,
         };
@@ -158,6 +178,26 @@ impl Making<'_> {
             return Err(Trouble::Final(failure));
         }
         Err(trouble)
+    }
+
+    /// It is not made, for good: what it would have been told does not stay on the node. Otherwise that is told.
+    async fn withdraw_first_boot(&self, node: &NodeName, doubt: bool) {
+        let why = match self.work.seek().await {
+            // It needs it.
+            Ok((_, Some(_))) => return,
+            Ok((_, None)) if !doubt => match self.work.withdraw_first_boot(node).await {
+                Ok(()) => return,
+                Err(why) => why,
+            },
+            Ok((_, None)) => "a creation may be under way yet".to_owned(),
+            Err(trouble) => trouble.failure().message,
+        };
+        let file = first_boot_file(&self.work.uuid());
+        let storage = &self.wire().iso_storage;
+        self.work.warn(format!(
+            "the first-boot data may lie on node {node}, secrets among it ({why}): another `apply` uses it, and \
+             `pvesm free {storage}:iso/{file}` deletes it"
+        ));
     }
 
     /// Every storage that a creation takes space from.

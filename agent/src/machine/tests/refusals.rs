@@ -80,8 +80,11 @@ async fn an_image_that_cannot_be_had_makes_nothing() {
 async fn a_full_storage_makes_nothing() {
     let mut full = cluster(1);
     full.storages.get_mut("fast").unwrap().total = 1 << 30;
-    let failure = refused(&Rig::with(full)).await;
+    let rig = Rig::with(full);
+    let failure = refused(&rig).await;
     assert_eq!(failure.class, FailureClass::Permanent, "{failure}");
+    // What it would have been told, its secrets among it, does not lie there for whoever may read the storage.
+    assert!(!rig.first_boot_data_is_there(&host("idp", 0)).await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,6 +120,7 @@ async fn a_range_without_a_free_vmid_is_told() {
         "{failure}"
     );
     assert_eq!(rig.simulator.cluster().vms.len(), 2);
+    assert!(!rig.first_boot_data_is_there(&machine).await);
 }
 
 #[tokio::test(start_paused = true)]
