@@ -12,6 +12,7 @@ mod document;
 pub mod examples;
 mod machines;
 mod observed;
+mod parts;
 mod placement;
 mod refusal;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use display::{Detail, Line, LineKind, lines};
 pub use document::{PLAN_FORMAT, Plan, PlanFileError};
 pub use machines::{DesiredGroup, DesiredMachines, MachinesScope, Purpose};
 pub use observed::{HostFacts, HostObservation, HostScope, Observed, Scope, StackScope};
+pub(crate) use parts::Parts;
 pub use placement::{Group, Machine, NoPlace, Node, Placement, place};
 pub use refusal::{DesiredError, PlanError, PlanRefusal};
 pub use step::{Change, GateCheck, PlannedWave, Recovery, SecretState, Step, StepId, UsedSecret};

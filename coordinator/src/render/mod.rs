@@ -89,19 +89,3 @@ fn issuer(deployment: &Deployment) -> crate::deployment::Issuer {
 fn omni_dns_name(deployment: &Deployment) -> crate::deployment::DnsName {
     deployment.omni.name.within(&deployment.tailnet.domain)
 }
-
-impl DesiredStack {
-    /// The services that play a part, in the order of their waves.
-    fn parts(
-        &self,
-    ) -> impl Iterator<Item = (crate::plan::Wave, &omni_scale_proto::id::ServiceName)> {
-        use crate::plan::Wave;
-        [(Wave::Sidecar, &self.sidecar), (Wave::Omni, &self.omni)]
-            .into_iter()
-            .chain(
-                self.provider
-                    .iter()
-                    .map(|provider| (Wave::Provider, provider)),
-            )
-    }
-}

@@ -6,7 +6,7 @@ use omni_scale_proto::id::{HostName, SecretName};
 use omni_scale_proto::v1::{self, SecretUse, segment::Part};
 
 use crate::deployment::{Deployment, Identity, MachineKind, OmniStack};
-use crate::plan::{DesiredSecret, DesiredStack, Wave};
+use crate::plan::{DesiredSecret, DesiredStack, Parts, Wave};
 
 /// All of them, in the order of their waves. A secret that several need is needed by the first.
 pub(super) fn needed(deployment: &Deployment, stack: &DesiredStack) -> Vec<DesiredSecret> {
@@ -22,22 +22,10 @@ pub(super) fn needed(deployment: &Deployment, stack: &DesiredStack) -> Vec<Desir
             one_time: true,
         });
     }
-    for (wave, service) in stack.parts() {
-        if let Some(service) = stack
-            .stack
-            .services
-            .iter()
-            .find(|one| one.name == service.as_str())
-        {
-            needed.extend(of_service(&deployment.omni.host, wave, service));
-        }
-    }
-    // Whatever plays no part of its own is started with Omni.
-    let parts: Vec<&str> = stack.parts().map(|(_, service)| service.as_str()).collect();
+    let parts = Parts::of(stack);
     for service in &stack.stack.services {
-        if !parts.contains(&service.name.as_str()) {
-            needed.extend(of_service(&deployment.omni.host, Wave::Omni, service));
-        }
+        let wave = parts.wave(&service.name);
+        needed.extend(of_service(&deployment.omni.host, wave, service));
     }
     if let OmniStack::BuiltIn(built_in) = &deployment.omni.stack {
         let client = &built_in.client;

@@ -318,6 +318,50 @@ fn a_stack_of_ones_own_is_rendered_with_its_parts_and_secrets() {
 }
 
 #[test]
+fn a_secret_is_needed_in_the_wave_of_its_service() {
+    let text = include_str!("../deployment/fixtures/compose.yaml");
+    let service = |name: &str, more: &str| {
+        format!(
+            "  {name}:\n    image: i\n    environment: {{K: '{{{{ secret \"{name}\" }}}}'}}\n{more}"
+        )
+    };
+    let compose = [
+        "name: own\nservices:\n".to_owned(),
+        service("tunnel", ""),
+        service("tailscale", "    depends_on: [tunnel]\n"),
+        service("database", ""),
+        service(
+            "omni",
+            "    network_mode: service:tailscale\n    depends_on: [database]\n",
+        ),
+        service("provider", "    depends_on: [omni]\n"),
+        service("watcher", "    depends_on: [provider]\n"),
+        service("other", ""),
+    ]
+    .concat();
+    let files = BTreeMap::from([
+        ("stack/compose.yaml", compose.as_str()),
+        ("stack/omni.env", ""),
+    ]);
+    let desired = render(&files, &deployment(text)).unwrap_or_else(|error| panic!("{error}"));
+    let waves: BTreeMap<&str, Wave> = desired
+        .secrets
+        .iter()
+        .map(|secret| (secret.name.as_str(), secret.wave))
+        .collect();
+    let expected = BTreeMap::from([
+        ("tunnel", Wave::Sidecar),
+        ("tailscale", Wave::Sidecar),
+        ("database", Wave::Omni),
+        ("omni", Wave::Omni),
+        ("other", Wave::Omni),
+        ("provider", Wave::Provider),
+        ("watcher", Wave::Provider),
+    ]);
+    assert_eq!(waves, expected);
+}
+
+#[test]
 fn an_omni_outside_of_its_sidecars_namespace_is_refused_where_it_stands() {
     let text = include_str!("../deployment/fixtures/compose.yaml");
     let message = |mode: &str| {

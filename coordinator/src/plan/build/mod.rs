@@ -25,11 +25,11 @@ use super::desired::{Desired, DesiredIdentity, Wave};
 use super::document::{Plan, PlanContent};
 use super::machines::DesiredMachines;
 use super::observed::{HostFacts, Observed, Scope};
+use super::parts::Parts;
 use super::refusal::{DesiredError, PlanError, PlanRefusal};
 use super::step::{Change, PlannedWave, Recovery, Step, StepId};
 use crate::agents::Action;
 use machines::Machines;
-use services::Parts;
 
 /// What an operator chooses beside the deployment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,7 +61,8 @@ pub fn plan(desired: &Desired, observed: &Observed, choices: Choices) -> Result<
     refusals.extend(unresolved);
     refuse(&mut refusals)?;
     let stack = CheckedStack::try_from(stack).map_err(DesiredError::from)?;
-    let parts = Parts::of(desired, &stack)?;
+    services::check_parts(&desired.stack, &stack)?;
+    let parts = Parts::of(&desired.stack);
 
     let missing = secrets::missing(desired, observed);
     let (cut, needed_now) = secrets::cut(desired, &missing);

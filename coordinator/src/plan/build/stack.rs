@@ -104,7 +104,7 @@ pub(super) fn steps(
         }
         let of_wave: Vec<&ServiceChange> = changes
             .iter()
-            .filter(|change| context.parts.wave(&change.service) == wave)
+            .filter(|change| context.parts.wave(change.service.as_str()) == wave)
             .collect();
         let mut acting: Vec<&ServiceChange> = of_wave
             .iter()
