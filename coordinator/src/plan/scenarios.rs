@@ -522,6 +522,8 @@ scenarios! {
     a_changed_image_recreates_one_service: "image-changed",
     a_moved_tag_is_another_image: "tag-moved",
     a_changed_sidecar_recreates_its_sharers: "sidecar-changed",
+    a_sidecar_whose_sharers_cannot_come_back_is_left_alone: "sidecar-waits",
+    a_sidecar_that_must_wait_with_nothing_before_it_makes_no_plan: "sidecar-waits-at-once",
     a_changed_provider_can_be_undone: "provider-changed",
     a_changed_secret_is_named_without_its_value: "secret-changed",
     a_changed_program_restarts_the_unit: "program-changed",

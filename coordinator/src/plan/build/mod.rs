@@ -65,13 +65,13 @@ pub fn plan(desired: &Desired, observed: &Observed, choices: Choices) -> Result<
     let parts = Parts::of(&desired.stack);
 
     let missing = secrets::missing(desired, observed);
-    let (cut, needed_now) = secrets::cut(desired, &missing);
-    refusals.extend(needed_now);
+    let cut = secrets::cut(&missing);
+    refusals.extend(secrets::needed_now(desired, cut, &missing));
     refuse(&mut refusals)?;
 
     let machines = machines::decide(desired, observed, &to_be_made, cut)?;
 
-    let context = Context {
+    let mut context = Context {
         desired,
         observed,
         machines: &machines,
@@ -87,7 +87,15 @@ pub fn plan(desired: &Desired, observed: &Observed, choices: Choices) -> Result<
         Some(cut) if cut <= Wave::Client => None,
         _ => client::step(&context)?,
     };
-    let stack_steps = stack::steps(&context, &client::renewed(client_step.as_ref()))?;
+    let difference = stack::differ(&context, &client::renewed(client_step.as_ref()))?;
+    let waits = stack::waits(&context, &difference);
+    // What waits is of the sidecar's wave or later: the client and the machines are as they were.
+    if let Some(first) = waits.iter().map(|waiting| waiting.wave).min() {
+        context.cut = Some(first);
+        refusals.extend(secrets::needed_now(desired, context.cut, &missing));
+        refuse(&mut refusals)?;
+    }
+    let stack_steps = stack::steps(&context, &difference);
     refusals.extend(warnings::foreign_in_the_way(&context, &stack_steps));
     refuse(&mut refusals)?;
 
@@ -114,13 +122,15 @@ pub fn plan(desired: &Desired, observed: &Observed, choices: Choices) -> Result<
         });
     }
     let scope = Scope::of(desired);
+    let mut notes = secrets::notes(context.cut, &missing);
+    notes.extend(waits.iter().map(ToString::to_string));
     Ok(Plan::new(PlanContent {
         deployment: desired.deployment,
         basis: Basis::of(&scope, observed),
         scope,
         waves,
-        ends_before: cut,
-        notes: secrets::notes(cut, &missing),
+        ends_before: context.cut,
+        notes,
         warnings: warnings::warnings(&context),
     }))
 }

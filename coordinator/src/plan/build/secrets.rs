@@ -167,25 +167,27 @@ fn sidecar_mounts(desired: &Desired) -> impl Iterator<Item = &v1::mount::Source>
         .filter_map(|mount| mount.source.as_ref())
 }
 
-/// The first wave that cannot be done, and, when it is the first wave of all, every missing
-/// secret as a reason to make no plan.
-pub(super) fn cut(
+/// The first wave that cannot be done.
+pub(super) fn cut(missing: &[&DesiredSecret]) -> Option<Wave> {
+    missing.iter().map(|secret| secret.wave).min()
+}
+
+/// When nothing comes before the first wave that cannot be done: every missing secret as a reason
+/// to make no plan.
+pub(super) fn needed_now(
     desired: &Desired,
+    cut: Option<Wave>,
     missing: &[&DesiredSecret],
-) -> (Option<Wave>, Vec<PlanRefusal>) {
-    let Some(cut) = missing.iter().map(|secret| secret.wave).min() else {
-        return (None, Vec::new());
-    };
+) -> Vec<PlanRefusal> {
     let first = match &desired.identity {
         DesiredIdentity::Tsidp { .. } => Wave::Identity,
         // Somebody else's issuer is there or not: nothing of ours can be done before the client.
         DesiredIdentity::External { .. } => Wave::Sidecar,
     };
-    if cut > first {
-        return (Some(cut), Vec::new());
+    if cut.is_none_or(|cut| cut > first) {
+        return Vec::new();
     }
-    let refusals = missing.iter().copied().map(refusal).collect();
-    (Some(cut), refusals)
+    missing.iter().copied().map(refusal).collect()
 }
 
 /// A secret that is needed at once.

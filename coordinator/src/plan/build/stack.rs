@@ -1,6 +1,7 @@
 //! What is done to the stack, wave by wave.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use omni_scale_proto::difference::{
     ServiceAction, ServiceChange, missing_networks, stack_difference, unlike_networks,
@@ -57,12 +58,17 @@ pub(super) fn resolve(desired: &Desired, facts: &HostFacts) -> (v1::Stack, Vec<P
     (stack, refusals)
 }
 
-/// The steps, each with its wave, in order. What uses a secret of `renewed` is made anew: an
-/// earlier step of the plan gives it another value.
-pub(super) fn steps(
-    context: &Context<'_>,
-    renewed: &[String],
-) -> Result<Vec<(Wave, Draft)>, PlanError> {
+/// What is there, and what must be done to it.
+pub(super) struct Difference {
+    /// As it is found once the secrets that the plan renews have other values.
+    observed: v1::StackObservation,
+    /// Over all services at once: a recreated sidecar recreates its sharers in later waves.
+    changes: Vec<ServiceChange>,
+}
+
+/// What must be done to the stack, whatever the plan leaves out of it. What uses a secret of
+/// `renewed` is made anew: an earlier step of the plan gives it another value.
+pub(super) fn differ(context: &Context<'_>, renewed: &[String]) -> Result<Difference, PlanError> {
     let host = &context.desired.stack.host;
     let unknown = |reason: String| PlanError::Refused {
         refusals: vec![PlanRefusal::StateUnknown {
@@ -74,12 +80,10 @@ pub(super) fn steps(
     let Some(observed) = &context.stack_facts.stack else {
         return Err(unknown("it was not asked".to_owned()));
     };
-    let observed = &with_renewed_secrets(observed, renewed);
-    let target = Target::Stack(context.stack.name().clone());
-    // Over all services at once: a recreated sidecar recreates its sharers in later waves.
+    let observed = with_renewed_secrets(observed, renewed);
     let changes =
-        stack_difference(context.stack, &[], observed).map_err(|error| unknown(error.reason))?;
-    let unlike = unlike_networks(context.stack, observed);
+        stack_difference(context.stack, &[], &observed).map_err(|error| unknown(error.reason))?;
+    let unlike = unlike_networks(context.stack, &observed);
     if !unlike.is_empty() {
         let refusals = unlike
             .into_iter()
@@ -91,6 +95,85 @@ pub(super) fn steps(
             refusals: refusals.collect(),
         });
     }
+    Ok(Difference { observed, changes })
+}
+
+/// A service that is left as it is although something is to be done to it: what shares its network
+/// namespace would end with it, and belongs to a wave that the plan leaves out.
+pub(super) struct Waiting {
+    service: ServiceName,
+    sharer: ServiceName,
+    /// Of the service.
+    pub(super) wave: Wave,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            service, sharer, ..
+        } = self;
+        write!(
+            formatter,
+            "`{service}` differs and waits too: `{sharer}` shares its network namespace, would end with it, and cannot be made anew yet"
+        )
+    }
+}
+
+/// The services of the plan that must wait for a wave that it leaves out.
+pub(super) fn waits(context: &Context<'_>, difference: &Difference) -> Vec<Waiting> {
+    let mut waits: Vec<Waiting> = Vec::new();
+    let Some(mut cut) = context.cut else {
+        return waits;
+    };
+    // Whoever waits may itself share the namespace of another.
+    loop {
+        let acting = difference
+            .changes
+            .iter()
+            .filter(|change| change.action != ServiceAction::Keep)
+            .map(|change| (&change.service, context.parts.wave(change.service.as_str())))
+            .filter(|(_, wave)| *wave < cut);
+        let found = acting.filter_map(|(service, wave)| {
+            let sharer = sharers_that_run(context, &difference.observed, service)
+                .find(|sharer| context.parts.wave(sharer.as_str()) >= cut)?;
+            Some(Waiting {
+                service: service.clone(),
+                sharer,
+                wave,
+            })
+        });
+        let found: Vec<Waiting> = found.collect();
+        let Some(first) = found.iter().map(|waiting| waiting.wave).min() else {
+            return waits;
+        };
+        waits.extend(found);
+        cut = first;
+    }
+}
+
+/// The services whose containers run on the live namespace of this one.
+fn sharers_that_run(
+    context: &Context<'_>,
+    observed: &v1::StackObservation,
+    owner: &ServiceName,
+) -> impl Iterator<Item = ServiceName> {
+    observed
+        .services
+        .iter()
+        .filter(move |container| {
+            container.namespace_of == owner.as_str()
+                && container.namespace_live
+                && container.state() == v1::ContainerState::Running
+        })
+        .filter_map(|container| context.stack.service(&container.service))
+        .map(super::services::name_of)
+}
+
+/// The steps, each with its wave, in order.
+pub(super) fn steps(context: &Context<'_>, difference: &Difference) -> Vec<(Wave, Draft)> {
+    let Difference { observed, changes } = difference;
+    let host = &context.desired.stack.host;
+    let target = Target::Stack(context.stack.name().clone());
     let mut generation = context.stack_facts.generation(&target);
     let mut steps = Vec::new();
     let mut orphans = orphans_to_remove(context, observed);
@@ -149,7 +232,7 @@ pub(super) fn steps(
             },
         ));
     }
-    Ok(steps)
+    steps
 }
 
 /// The stack as it is found once these secrets have other values.
