@@ -106,9 +106,6 @@ impl Drive<'_> {
         let look = look(self.run.agents, &self.step.host, self.action);
         let view = match self.run.unless_stopped(look).await? {
             Ok(view) => view,
-            Err(failure) if self.is_sent(flight.as_ref()) && failure.class != Class::Transient => {
-                return Err(self.unknown(failure.message));
-            }
             Err(failure) => return self.cannot_go_on(flight.as_ref(), failure).await,
         };
         let target = self.step.target();
@@ -208,10 +205,9 @@ impl Drive<'_> {
             });
         };
         let request = self.run.agents.apply(host, &operation, self.action, &sink);
-        let answer = self
-            .run
-            .unless_stopped(timeout(rest + GRACE, request))
-            .await?;
+        // Whoever asks to stop waits for this act: its agent finishes it, and how it ended shall be
+        // written down.
+        let answer = timeout(rest + GRACE, request).await;
         let answer = answer.unwrap_or_else(|_| {
             Err(no_answer(
                 host,
@@ -282,12 +278,16 @@ impl Drive<'_> {
         flight.is_some() && !self.unsent && self.direction == Direction::Forward
     }
 
-    /// Something is in the way of the next act. Nothing was changed by it.
+    /// Something is in the way of the next act. Nothing was changed by it; what was sent before goes
+    /// on, whoever may not ask for it any more.
     async fn cannot_go_on(
         &mut self,
         flight: Option<&InFlight>,
         failure: StepFailure,
     ) -> Result<Next, Halt> {
+        if self.is_sent(flight) && failure.class != Class::Transient {
+            return Err(self.unknown(failure.message));
+        }
         match flight {
             Some(_) if failure.class == Class::Transient && !self.unsent => {
                 if Instant::now() >= self.deadline {
@@ -301,8 +301,8 @@ impl Drive<'_> {
 
     /// The agent says that it is done: what is there must say so too.
     async fn verify(&mut self, flight: &InFlight, outcome: &v1::Outcome) -> Result<Next, Halt> {
-        let look = look(self.run.agents, &self.step.host, self.action);
-        let view = match self.run.unless_stopped(look).await? {
+        // It is a part of the act, so it is not stopped in between.
+        let view = match look(self.run.agents, &self.step.host, self.action).await {
             Ok(view) => view,
             Err(failure) if failure.class == Class::Transient => {
                 return self

@@ -61,19 +61,23 @@ pub(super) async fn follow<Message: Tells>(
 ) -> Result<v1::Outcome, AgentError> {
     let work = async {
         let mut stream = start.await?.into_inner();
-        while let Some(message) = stream.message().await? {
-            match message.told() {
-                Some(Told::Progress(step)) => progress(step),
-                Some(Told::Outcome(outcome)) => return Ok(Some(outcome)),
-                None => {}
+        // It has begun, and goes on without its stream: no word that the stream ends with says
+        // that nothing was done.
+        let outcome = loop {
+            match stream.message().await {
+                Ok(Some(message)) => match message.told() {
+                    Some(Told::Progress(step)) => progress(step),
+                    Some(Told::Outcome(outcome)) => break Ok(outcome),
+                    None => {}
+                },
+                Ok(None) => break Err(call.cut_short()),
+                Err(status) => break Err(call.broken_off(&status)),
             }
-        }
-        Ok(None)
+        };
+        Ok(outcome)
     };
     // On the heap: a rollout holds one of these for each host, and a stream is large.
-    Box::pin(bounded(call, bound(operation), work))
-        .await?
-        .ok_or_else(|| call.cut_short())
+    Box::pin(bounded(call, bound(operation), work)).await?
 }
 
 /// How long an operation's outcome is waited for.

@@ -175,6 +175,21 @@ impl Call {
         }
     }
 
+    /// The stream was ended before its last message, by the agent or on the way.
+    pub(super) fn broken_off(&self, status: &Status) -> AgentError {
+        let why = if status.source().is_some() {
+            broken(status)
+        } else {
+            let (message, _) = words(status.message());
+            format!("the agent ended the stream: {message}")
+        };
+        AgentError::Unknown {
+            host: self.host.clone(),
+            tried: self.tried.clone(),
+            source: why.into(),
+        }
+    }
+
     /// The error of the call that proves a connection: what was really asked for was never sent.
     pub(super) fn unsent(error: AgentError) -> AgentError {
         match error {

@@ -200,6 +200,30 @@ async fn a_stream_that_ends_without_an_outcome_is_unknown() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_ended_once_it_has_begun_is_unknown_whatever_it_says() {
+    let (authority, now) = (pki::authority(), OffsetDateTime::now_utc());
+    let agent = TestAgent::new("idp", &["tsidp"]);
+    let agents = connected(&authority, &credential(&authority, now), &agent).await;
+    let action = Action::ApplyUnit {
+        configuration: v1::UnitConfiguration::default(),
+    };
+    for status in [
+        tonic::Status::permission_denied("this device may not do it any more"),
+        tonic::Status::unavailable("tailscaled does not answer"),
+        tonic::Status::internal("odd"),
+    ] {
+        agent.state().broken_off = Some(status.clone());
+        let error = agents
+            .apply(&host(), &operation(), &action, &|_| {})
+            .await
+            .unwrap_err();
+        assert!(matches!(error, AgentError::Unknown { .. }), "{error:?}");
+        let chain = crate::rollout::chain(&error);
+        assert!(chain.contains(status.message()), "{chain}");
+    }
+}
+
+#[tokio::test]
 async fn a_lease_that_is_over_is_lost_when_kept_and_fine_when_given_back() {
     let (authority, now) = (pki::authority(), OffsetDateTime::now_utc());
     let agent = TestAgent::new("idp", &["tsidp"]);

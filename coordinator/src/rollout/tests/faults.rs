@@ -244,6 +244,25 @@ async fn what_was_sent_and_may_not_be_looked_at_is_kept_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_sent_and_is_refused_when_it_is_asked_for_again_is_kept_in_flight() {
+    let want = want().await;
+    let (result, desk, agents) = from_nothing(|agents| {
+        strike(agents, ("idp", 0), Fault::LostReply, 1);
+        agents.script("idp", Call::Apply, Fault::Refuse, 1);
+    })
+    .await;
+    let RolloutResult::Held { reason, .. } = &result else {
+        panic!("{result:?}");
+    };
+    assert!(reason.contains("not known"), "{reason}");
+    let states = desk.story(FIRST).state;
+    let mut states = states.steps().values().map(|step| &step.state);
+    assert!(states.any(|state| matches!(state, StepState::Running(_))));
+    assert_eq!(desk.resume().await, RolloutResult::Done { changed: true });
+    assert_eq!(agents.portrait(), want);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_done_and_may_not_be_looked_at_has_spent_its_operation() {
     let want = want().await;
     let (result, desk, agents) = from_nothing(|agents| {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::agents::fake::Call;
-use crate::rollout::{Event, Stopper};
+use crate::rollout::{Event, StepState, Stopper};
 
 #[tokio::test(start_paused = true)]
 async fn everything_is_made_in_order_and_then_there_is_nothing_to_do() {
@@ -106,6 +106,15 @@ async fn an_operator_can_stop_it_and_go_on() {
         "{result:?}"
     );
     assert!(agents.world().host("omni").current_lease().is_none());
+    // What ran has come to its end, and that was written down.
+    for host in ["idp", "omni"] {
+        let mut world = agents.world();
+        let mut targets = world.host(host).targets.values();
+        assert!(targets.all(|target| target.running.is_none()), "{host}");
+    }
+    let story = desk.story(FIRST);
+    let mut steps = story.state.steps().values().map(|step| &step.state);
+    assert!(steps.all(|state| !matches!(state, StepState::Running(_))));
     assert_eq!(desk.resume().await, RolloutResult::Done { changed: true });
     assert_eq!(agents.portrait(), want);
 }

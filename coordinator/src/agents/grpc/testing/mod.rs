@@ -42,6 +42,8 @@ pub(crate) struct State {
     pub(crate) enrolled: Option<v1::EnrollCertificate>,
     /// Streams of operations end before their outcome.
     pub(crate) cut_short: bool,
+    /// Streams of operations end in this way after they have begun, as the gate ends them.
+    pub(crate) broken_off: Option<Status>,
     pub(crate) controls: Vec<String>,
     /// Changes beside those of targets: secrets, certificates, the deny list, artifacts.
     pub(crate) changes: Vec<String>,

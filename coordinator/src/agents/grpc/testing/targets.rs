@@ -110,7 +110,7 @@ impl UnitService for TestAgent {
             Some(progress),
             self.done().map(apply_unit_response::Message::Outcome),
         ];
-        let messages: Vec<_> = messages
+        let mut messages: Vec<_> = messages
             .into_iter()
             .flatten()
             .map(|message| {
@@ -119,6 +119,10 @@ impl UnitService for TestAgent {
                 })
             })
             .collect();
+        if let Some(status) = self.state().broken_off.clone() {
+            messages.truncate(1);
+            messages.push(Err(status));
+        }
         Ok(Response::new(stream::iter(messages).boxed()))
     }
 
