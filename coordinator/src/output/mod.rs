@@ -109,6 +109,14 @@ impl ClosedOutput {
     }
 }
 
+/// For whoever has work to do beside what is printed: that nobody reads it does not end the work.
+pub(crate) fn unless_unread(printed: anyhow::Result<()>) -> anyhow::Result<()> {
+    match printed {
+        Err(error) if Explanation::of(&error).silent => Ok(()),
+        printed => printed,
+    }
+}
+
 /// Both output streams of one run.
 pub struct Output {
     surface: Surface,

@@ -8,6 +8,7 @@ use crate::arguments::AbortArguments;
 use crate::commands::Context;
 use crate::exit::Exit;
 use crate::journal::Journal;
+use crate::output::unless_unread;
 
 /// Runs it.
 pub(in crate::commands) async fn run(
@@ -35,7 +36,8 @@ pub(in crate::commands) async fn run(
             .map(|left| json!({ "step": left.step.to_string(), "host": left.host }))
             .collect();
         let value = json!({ "id": rollout.to_string(), "left_running": running });
-        context.output.json("aborted", &value)?;
+        let printed = context.output.json("aborted", &value);
+        unless_unread(printed.map_err(Into::into))?;
         return Ok(Exit::Done);
     }
     for left in &left {
@@ -44,7 +46,8 @@ pub(in crate::commands) async fn run(
             left.step, left.host
         ));
     }
-    context.output.data(&format!("gave up rollout {rollout}"))?;
+    let printed = context.output.data(&format!("gave up rollout {rollout}"));
+    unless_unread(printed.map_err(Into::into))?;
     context
         .output
         .say("`omni-scale plan` shows what is left to do");

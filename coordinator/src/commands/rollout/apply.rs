@@ -16,7 +16,7 @@ use crate::commands::{Context, operator, plan};
 use crate::exit::Exit;
 use crate::files;
 use crate::journal::{Header, Journal, JournalLock, RolloutId};
-use crate::output::{Activity, Stop, date};
+use crate::output::{Activity, Stop, date, unless_unread};
 use crate::plan::{Choices, Observed, Plan, PlanError, PlanRefusal, Scope};
 use crate::rollout::{
     Engine, Happening, RolloutEvents, RolloutResult, basis_refusal, observe_settled,
@@ -165,7 +165,7 @@ async fn begin(
 ) -> anyhow::Result<Next> {
     push_deny_list(context, session).await?;
     if !context.output.is_json() {
-        plan::show(context, &plan)?;
+        unless_unread(plan::show(context, &plan))?;
     }
     if plan.is_noop() {
         return nothing_to_do(context, session).map(Next::Ended);

@@ -8,7 +8,7 @@ use crate::agents::grpc::GrpcAgents;
 use crate::commands::Context;
 use crate::exit::Exit;
 use crate::journal::Journal;
-use crate::output::{RolloutDisplay, explain, result_json};
+use crate::output::{RolloutDisplay, explain, result_json, unless_unread};
 use crate::rollout::{Engine, EngineError, RolloutResult, Settings, Stopper};
 
 /// Whoever holds a lease keeps it: waiting would only hide that somebody is at work.
@@ -94,11 +94,14 @@ pub(super) fn tell(
 ) -> anyhow::Result<()> {
     if context.output.is_json() {
         let value = result_json(rollout, result);
-        return Ok(context.output.json("rollout", &value)?);
+        let printed = context.output.json("rollout", &value);
+        return unless_unread(printed.map_err(Into::into));
     }
     match explain(result) {
-        None => context.output.data("done")?,
-        Some(explanation) => context.output.explain(&explanation),
+        None => unless_unread(context.output.data("done").map_err(Into::into)),
+        Some(explanation) => {
+            context.output.explain(&explanation);
+            Ok(())
+        }
     }
-    Ok(())
 }

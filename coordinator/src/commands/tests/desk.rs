@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::Cursor;
+use std::io::{self, Cursor, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -49,6 +49,8 @@ pub(super) struct Desk {
     pub(super) interrupts: Option<Duration>,
     /// A person sits at the terminal.
     pub(super) terminal: bool,
+    /// Whoever read standard output has closed it.
+    pub(super) closed_output: bool,
     /// Everything that was ever printed.
     printed: Mutex<String>,
 }
@@ -152,6 +154,19 @@ impl AskSecret for Person {
     }
 }
 
+/// Standard output into a pipe whose other end is closed.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 struct Every(Option<Duration>);
 
 #[async_trait::async_trait]
@@ -176,6 +191,7 @@ impl Desk {
             days_later: 0,
             interrupts: None,
             terminal: false,
+            closed_output: false,
             printed: Mutex::default(),
         }
     }
@@ -336,7 +352,11 @@ impl Desk {
             },
             directory: home,
             input: Box::new(Cursor::new(input.to_owned())),
-            output: Box::new(captured.output.clone()),
+            output: if self.closed_output {
+                Box::new(Closed)
+            } else {
+                Box::new(captured.output.clone())
+            },
             errors: Box::new(captured.errors.clone()),
             terminals: Terminals {
                 input: self.terminal,

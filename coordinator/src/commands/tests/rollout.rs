@@ -31,6 +31,35 @@ async fn a_rollout_ends_with_everything_running_and_a_second_one_has_nothing_to_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rollout_runs_to_its_own_end_although_nobody_reads_of_it() {
+    let desk = Desk::rolled_out().await;
+    let want = desk.hosts().portrait();
+    for words in ["apply --yes", "apply --yes --output json"] {
+        let mut desk = Desk::deployed().await;
+        desk.closed_output = true;
+        let broken = Fault::Fails(Class::Permanent);
+        desk.hosts().script(OMNI, Call::Apply, broken, 1);
+        desk.run(words).await.ended(Exit::Held);
+        desk.run("resume --output json").await.done();
+        assert_eq!(desk.hosts().portrait(), want, "{words}");
+        desk.run("plan").await.done();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_whose_reader_is_gone_is_done() {
+    let mut desk = Desk::deployed().await;
+    let broken = Fault::Fails(Class::Permanent);
+    desk.hosts().script(OMNI, Call::Apply, broken, 1);
+    desk.run("apply --yes").await.ended(Exit::Held);
+    desk.closed_output = true;
+    desk.run("abort")
+        .await
+        .done()
+        .complains(&["`omni-scale plan` shows what is left to do"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_a_clear_yes_applies() {
     let mut desk = Desk::deployed().await;
     desk.run_with("apply", "yes\n")
