@@ -1,5 +1,6 @@
 //! The journals of a deployment on this machine, and who may write them.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -92,13 +93,39 @@ impl Journals {
         }))
     }
 
+    fn named(&self, name: &str) -> anyhow::Result<Story> {
+        let rollout: RolloutId = name
+            .parse()
+            .with_context(|| Stop::new(Exit::Usage, "no such rollout"))?;
+        read(self.files.as_ref(), self.deployment, rollout).map_err(|error| {
+            let is_there = match &error {
+                JournalError::File { source, .. } => source.kind() != io::ErrorKind::NotFound,
+                JournalError::Empty { .. } => false,
+                JournalError::Damaged { .. }
+                | JournalError::Newer { .. }
+                | JournalError::Plan { .. }
+                | JournalError::Illegal { .. }
+                | JournalError::Broken { .. } => true,
+            };
+            if !is_there {
+                return anyhow::Error::new(error)
+                    .context(Stop::new(Exit::Usage, "no such rollout"));
+            }
+            let stop = Stop::new(
+                Exit::ChecksFailed,
+                "nothing was done: the journal of this rollout cannot be read",
+            );
+            let lines = self.lines(&[error]).into_iter();
+            stop.evidence(lines.map(|line| format!("- {line}")))
+                .hint("restore the file; `omni-scale apply` goes on from what the hosts are, and the file can be moved away then")
+                .into()
+        })
+    }
+
     /// The rollout that is meant: the named one, or the only one that has not ended.
     pub(super) fn find(&self, named: Option<&str>) -> anyhow::Result<Option<Story>> {
         if let Some(named) = named {
-            let rollout: RolloutId = named
-                .parse()
-                .with_context(|| Stop::new(Exit::Usage, "no such rollout"))?;
-            return Ok(Some(read(self.files.as_ref(), self.deployment, rollout)?));
+            return self.named(named).map(Some);
         }
         let found = self.all()?;
         if !found.unreadable.is_empty() {

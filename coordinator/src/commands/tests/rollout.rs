@@ -154,6 +154,17 @@ async fn a_journal_that_cannot_be_read_is_not_taken_for_none() {
             .await
             .ended(Exit::ChecksFailed)
             .complains(&[name, "is damaged in line 2", "rollouts", "omni-scale apply"]);
+        let rollout = name.strip_suffix(".jsonl").unwrap();
+        desk.run(&format!("{command} {rollout}"))
+            .await
+            .ended(Exit::ChecksFailed)
+            .complains(&[name, "is damaged in line 2", "rollouts", "omni-scale apply"]);
+        for nothing in ["5f0c6a54-0000-4000-8000-000000000000", "first"] {
+            desk.run(&format!("{command} {nothing}"))
+                .await
+                .ended(Exit::Usage)
+                .complains(&["no such rollout"]);
+        }
     }
     desk.run("apply --yes")
         .await
