@@ -212,17 +212,34 @@ fn elsewhere(
     (reasons, effect)
 }
 
-/// A service that others wait for to complete has done its work once it has exited with 0.
+/// Whether a service of the stack has done its work once it has exited with 0: it is no program
+/// that is to stay.
+///
+/// That is what others wait for to complete. It is also what nobody starts again and nobody could
+/// be served by: no restart policy that starts it after success, no health that is looked at, no
+/// published port, and no network namespace that is shared with others.
 pub fn is_one_shot(stack: &CheckedStack, service: &v1::Service) -> bool {
-    stack
-        .as_wire()
-        .services
-        .iter()
-        .flat_map(|service| &service.depends_on)
-        .any(|dependency| {
-            dependency.service == service.name
-                && dependency.condition() == v1::DependencyCondition::CompletedSuccessfully
-        })
+    use v1::{DependencyCondition as Condition, RestartPolicy as Restart};
+    let services = &stack.as_wire().services;
+    let is_needed = |condition: Condition| {
+        let needs = services.iter().flat_map(|other| &other.depends_on);
+        needs
+            .filter(|need| need.service == service.name)
+            .any(|need| need.condition() == condition)
+    };
+    if is_needed(Condition::CompletedSuccessfully) {
+        return true;
+    }
+    // A program that is to stay ends with 0 too when somebody stops it, and is to be started then.
+    let stays = match service.restart() {
+        Restart::Always | Restart::UnlessStopped => true,
+        Restart::Unspecified | Restart::No | Restart::OnFailure => false,
+    };
+    let shares = namespace_of(service).is_some() || !stack.sharers_of(&service.name).is_empty();
+    let health = service.health_check.as_ref();
+    let is_looked_at =
+        health.is_some_and(|check| check.test.first().is_none_or(|word| word != "NONE"));
+    !stays && !shares && !is_looked_at && !is_needed(Condition::Healthy) && service.ports.is_empty()
 }
 
 #[cfg(test)]
@@ -392,6 +409,84 @@ mod tests {
             difference(&stack, &[], &observed)
                 .iter()
                 .any(|(_, action, _)| *action == ServiceAction::Start)
+        );
+    }
+
+    #[test]
+    fn a_service_that_ended_well_and_is_not_to_run_again_is_kept() {
+        use v1::DependencyCondition as Condition;
+        use v1::RestartPolicy as Restart;
+        let action = |restart: Restart, exit_code: i32, needed: Option<Condition>| {
+            let mut stack = examples::omni();
+            let mut service = examples::service("init");
+            service.set_restart(restart);
+            stack.services.push(service);
+            let after = needed.map(|condition| examples::after("init", condition));
+            stack.services[1].depends_on.extend(after);
+            let mut observed = observed(&stack);
+            let container = container(&mut observed, "init");
+            container.set_state(ContainerState::Exited);
+            container.exit_code = exit_code;
+            let changes = difference(&stack, &[], &observed);
+            let mut changes = changes.into_iter();
+            changes.find(|(name, ..)| name == "init").unwrap().1
+        };
+        for restart in [Restart::No, Restart::OnFailure] {
+            for needed in [None, Some(Condition::Started)] {
+                let told = format!("{restart:?} {needed:?}");
+                assert_eq!(action(restart, 0, needed), ServiceAction::Keep, "{told}");
+                assert_eq!(action(restart, 1, needed), ServiceAction::Start, "{told}");
+            }
+            let needed = Some(Condition::Healthy);
+            assert_eq!(action(restart, 0, needed), ServiceAction::Start);
+        }
+        for restart in [Restart::Always, Restart::UnlessStopped] {
+            assert_eq!(action(restart, 0, None), ServiceAction::Start);
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_to_stay_is_started_though_it_ended_well() {
+        let stops = |change: &dyn Fn(&mut v1::Service)| {
+            let mut stack = examples::omni();
+            let mut service = examples::service("database");
+            service.set_restart(v1::RestartPolicy::No);
+            change(&mut service);
+            stack.services.push(service);
+            let mut observed = observed(&stack);
+            container(&mut observed, "database").set_state(ContainerState::Exited);
+            let changes = difference(&stack, &[], &observed);
+            let mut changes = changes.into_iter();
+            changes.find(|(name, ..)| name == "database").unwrap().1
+        };
+        let checked = |test: &[&str]| v1::HealthCheck {
+            test: test.iter().map(|word| (*word).to_owned()).collect(),
+            ..v1::HealthCheck::default()
+        };
+        let shared = |service: &mut v1::Service| {
+            service.network_mode = examples::sharer("database", "omni-tailscale").network_mode;
+        };
+        let health = |service: &mut v1::Service| {
+            service.health_check = Some(checked(&["CMD", "/ready"]));
+        };
+        let no_health = |service: &mut v1::Service| {
+            service.health_check = Some(checked(&["NONE"]));
+        };
+        assert_eq!(stops(&shared), ServiceAction::Start);
+        assert_eq!(stops(&health), ServiceAction::Start);
+        assert_eq!(stops(&no_health), ServiceAction::Keep);
+        let mut stack = examples::omni();
+        for service in &mut stack.services {
+            service.set_restart(v1::RestartPolicy::No);
+            service.depends_on.clear();
+        }
+        let mut observed = observed(&stack);
+        container(&mut observed, "omni-tailscale").set_state(ContainerState::Exited);
+        let changes = difference(&stack, &[], &observed);
+        assert_eq!(
+            changes[0].1,
+            ServiceAction::Start,
+            "its namespace is shared"
         );
     }
 
