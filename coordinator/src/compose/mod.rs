@@ -214,10 +214,12 @@ fn check(tree: &Node, stack: v1::Stack) -> Result<v1::Stack, Problems> {
         Ok(_) => Ok(stack),
         Err(error) => {
             let service = error.path.strip_prefix("services.").and_then(|rest| {
-                stack
-                    .services
-                    .iter()
-                    .find(|one| rest.starts_with(&one.name))
+                let is_in = |name: &str| {
+                    let rest = rest.strip_prefix(name);
+                    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                };
+                let named = stack.services.iter().filter(|one| is_in(&one.name));
+                named.max_by_key(|one| one.name.len())
             });
             let location = service
                 .and_then(|service| tree.get("services")?.get(&service.name))
@@ -228,3 +230,4 @@ fn check(tree: &Node, stack: v1::Stack) -> Result<v1::Stack, Problems> {
         }
     }
 }
+            // A name may begin with another's, and may have dots in it.

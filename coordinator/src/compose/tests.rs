@@ -182,6 +182,14 @@ fn relative_binds_are_refused_with_the_reason() {
 
 #[test]
 fn secrets_stand_in_variables_and_configs_only() {
+#[test]
+fn a_problem_stands_at_its_own_service_though_another_name_begins_it() {
+    let text = "name: t\nservices:\n  a: {image: i}\n  a-b:\n    image: i\n    depends_on: [c]\n";
+    let message = problem(text);
+    assert!(message.contains("services.a-b."), "{message}");
+    assert!(message.starts_with("/x/compose.yaml:5:5: "), "{message}");
+}
+
     let text = "name: t\nservices:\n  a:\n    image: i\n    environment: {K: '{{ secret \"key\" }}'}\n    configs: [{source: c, target: /etc/c.yaml, mode: 0400}]\nconfigs:\n  c:\n    content: |\n      secret: {{ secret \"client\" | json }}\n";
     let service = stack(text).services.remove(0);
     assert_eq!(variables(&service), ["K=<key>"]);
