@@ -43,6 +43,9 @@ pub const ONE_TIME: &str = "x-one-time";
 /// The name of the project, for the file's own use, as Docker Compose gives it.
 const PROJECT_NAME: &str = "COMPOSE_PROJECT_NAME";
 
+/// The profiles that are wanted when none are given, split by commas.
+const PROFILES: &str = "COMPOSE_PROFILES";
+
 /// What is to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
@@ -51,7 +54,8 @@ pub struct Source {
     /// A file of variables, which must be there. Absent: `.env` beside the Compose file, if it is
     /// there.
     pub env_file: Option<PathBuf>,
-    /// Profiles whose services are wanted.
+    /// Profiles whose services are wanted. None: those that `COMPOSE_PROFILES` names in the file of
+    /// variables.
     pub profiles: BTreeSet<String>,
 }
 
@@ -118,17 +122,31 @@ pub fn read(files: &dyn Files, source: &Source) -> Result<ComposeFile, Problems>
         variables.insert(PROJECT_NAME.to_owned(), name.to_string());
     }
     let tree = substitute::substitute(tree, &variables, &report);
+    let profiles = profiles(source, &variables);
     let context = Context {
         report: &report,
         files,
         directory,
         variables: &variables,
-        profiles: &source.profiles,
+        profiles: &profiles,
     };
     let stack = stack_name.and_then(|name| read_stack(&context, &tree, &name));
     let stack = report.conclude(stack)?;
     let stack = check(&tree, stack)?;
     Ok(ComposeFile { stack, tree })
+}
+
+/// The profiles that are wanted: those that are given, or else those that the variables name.
+fn profiles(source: &Source, variables: &Variables) -> BTreeSet<String> {
+    if !source.profiles.is_empty() {
+        return source.profiles.clone();
+    }
+    let named = variables.get(PROFILES).into_iter();
+    named
+        .flat_map(|names| names.split(','))
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 fn read_variables(
@@ -213,6 +231,7 @@ fn check(tree: &Node, stack: v1::Stack) -> Result<v1::Stack, Problems> {
     match CheckedStack::try_from(pinned) {
         Ok(_) => Ok(stack),
         Err(error) => {
+            // A name may begin with another's, and may have dots in it.
             let service = error.path.strip_prefix("services.").and_then(|rest| {
                 let is_in = |name: &str| {
                     let rest = rest.strip_prefix(name);
@@ -230,4 +249,3 @@ fn check(tree: &Node, stack: v1::Stack) -> Result<v1::Stack, Problems> {
         }
     }
 }
-            // A name may begin with another's, and may have dots in it.

@@ -152,6 +152,27 @@ fn profiles_choose_services_and_what_they_use() {
 }
 
 #[test]
+fn profiles_stand_in_the_file_of_variables_when_none_are_given() {
+    let text = "name: t\nservices:\n  a: {image: i}\n  b: {image: i, profiles: [extra]}\n  c: {image: i, profiles: [debug]}\n  d: {image: i, profiles: [other]}\n";
+    let names = |profiles: &[&str], variables: &str| {
+        let files = BTreeMap::from([("/x/compose.yaml", text), ("/x/.env", variables)]);
+        let source = Source {
+            file: "/x/compose.yaml".into(),
+            env_file: None,
+            profiles: profiles.iter().map(|one| (*one).to_owned()).collect(),
+        };
+        let stack = resolve(&files, &source).unwrap();
+        let names = stack.services.into_iter().map(|service| service.name);
+        names.collect::<String>()
+    };
+    assert_eq!(names(&[], "COMPOSE_PROFILES=extra,debug"), "abc");
+    assert_eq!(names(&[], "COMPOSE_PROFILES='extra, other'"), "abd");
+    assert_eq!(names(&[], "COMPOSE_PROFILES="), "a");
+    assert_eq!(names(&[], "COMPOSE_PROFILES=*"), "abcd");
+    assert_eq!(names(&["other"], "COMPOSE_PROFILES=extra,debug"), "ad");
+}
+
+#[test]
 fn a_service_that_is_not_there_cannot_be_depended_on() {
     let message = problem(&service_with("depends_on: [b]"));
     assert!(message.starts_with("/x/compose.yaml:4:5: "), "{message}");
@@ -159,6 +180,14 @@ fn a_service_that_is_not_there_cannot_be_depended_on() {
         message.contains("`services.a.depends_on`: names a service that the stack does not have"),
         "{message}"
     );
+}
+
+#[test]
+fn a_problem_stands_at_its_own_service_though_another_name_begins_it() {
+    let text = "name: t\nservices:\n  a: {image: i}\n  a-b:\n    image: i\n    depends_on: [c]\n";
+    let message = problem(text);
+    assert!(message.contains("services.a-b."), "{message}");
+    assert!(message.starts_with("/x/compose.yaml:5:5: "), "{message}");
 }
 
 #[test]
@@ -182,14 +211,6 @@ fn relative_binds_are_refused_with_the_reason() {
 
 #[test]
 fn secrets_stand_in_variables_and_configs_only() {
-#[test]
-fn a_problem_stands_at_its_own_service_though_another_name_begins_it() {
-    let text = "name: t\nservices:\n  a: {image: i}\n  a-b:\n    image: i\n    depends_on: [c]\n";
-    let message = problem(text);
-    assert!(message.contains("services.a-b."), "{message}");
-    assert!(message.starts_with("/x/compose.yaml:5:5: "), "{message}");
-}
-
     let text = "name: t\nservices:\n  a:\n    image: i\n    environment: {K: '{{ secret \"key\" }}'}\n    configs: [{source: c, target: /etc/c.yaml, mode: 0400}]\nconfigs:\n  c:\n    content: |\n      secret: {{ secret \"client\" | json }}\n";
     let service = stack(text).services.remove(0);
     assert_eq!(variables(&service), ["K=<key>"]);

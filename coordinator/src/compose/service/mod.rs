@@ -17,6 +17,9 @@ use super::resources::Resources;
 use crate::document::{Entry, Fields};
 use crate::image::ImageReference;
 
+/// Stands for all profiles among those that are wanted.
+const EVERY_PROFILE: &str = "*";
+
 /// The service, when one of its profiles is wanted. Problems are in the report.
 pub(super) fn read(
     context: &Context<'_>,
@@ -31,6 +34,7 @@ pub(super) fn read(
     let fields = Fields::of(&entry.value, format!("services.{}", entry.key), report)?;
     let wanted = texts(&fields, "profiles").is_none_or(|profiles| {
         profiles.is_empty()
+            || context.profiles.contains(EVERY_PROFILE)
             || profiles
                 .iter()
                 .any(|profile| context.profiles.contains(profile))
