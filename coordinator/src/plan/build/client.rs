@@ -78,10 +78,12 @@ pub(super) fn step(context: &Context<'_>) -> Result<Option<Draft>, PlanError> {
 
 /// The secrets that a step of the plan gives new values, so that what uses them is made anew.
 pub(super) fn renewed(step: Option<&Draft>) -> Vec<String> {
-    let Some(Action::ApplyClient { client }) = step.map(|step| &step.action) else {
-        return Vec::new();
-    };
-    vec![client.id_secret.clone(), client.secret_secret.clone()]
+    // A client that is only looked at keeps its values.
+    let used = step.into_iter().flat_map(|step| &step.changes);
+    used.flat_map(|change| &change.secrets)
+        .filter(|secret| secret.state == SecretState::New)
+        .map(|secret| secret.name.to_string())
+        .collect()
 }
 
 /// A login with it must give what Omni needs.
@@ -153,6 +155,22 @@ mod tests {
         let plan = planned(&desired, &agents).await;
         assert!(plan.wave(Wave::Client).unwrap().steps.is_empty());
         assert_eq!(plan.wave(Wave::Client).unwrap().gate.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_whose_operation_has_no_known_end_is_only_looked_at() {
+        let desired = examples::with_client();
+        let agents = FakeAgents::new(&desired);
+        agents.converge(&desired);
+        {
+            let mut world = agents.world();
+            let targets = &mut world.host("omni").targets;
+            let target = targets.entry(Target::Client.to_string()).or_default();
+            target.pretend_running();
+            target.interrupt();
+        }
+        let plan = planned(&desired, &agents).await;
+        assert_eq!(changes(&plan), ["3 verify omni client"]);
     }
 
     #[tokio::test(start_paused = true)]
