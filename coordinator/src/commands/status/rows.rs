@@ -9,6 +9,10 @@ use super::row::{Row, State, lost, row, waiting};
 use super::view::{HostView, Seen, ServiceView, StackView, UNIT_HEALTH};
 use crate::agents::grpc::Health;
 
+/// How long a product's own answer stands for how it is when nobody can tell now. While somebody
+/// watches, agents ask twice in that time.
+const FRESH_MILLISECONDS: i64 = 30_000;
+
 /// All hosts as rows.
 pub(super) fn rows(views: &[HostView]) -> Vec<Row> {
     views.iter().flat_map(host_rows).collect()
@@ -113,20 +117,25 @@ fn unit_row(view: &HostView, unit: &Seen<v1::UnitObservation>) -> Row {
 
 /// A unit that is active: its product's own answer decides.
 fn verified(view: &HostView, unit: &v1::UnitObservation) -> (State, &'static str) {
-    let verification = unit
-        .verification
-        .as_ref()
-        .map(v1::Verification::status)
-        .unwrap_or_default();
-    match (health(view, UNIT_HEALTH), verification) {
-        (Health::NotServing, _) | (Health::Unknown, v1::VerificationStatus::Failed) => {
-            (State::Bad, "failing")
-        }
-        (Health::Serving, _) | (Health::Unknown, v1::VerificationStatus::Passed) => {
+    use v1::VerificationStatus as Status;
+    let verification = unit.verification.clone().unwrap_or_default();
+    match (health(view, UNIT_HEALTH), verification.status()) {
+        (Health::NotServing, _) | (Health::Unknown, Status::Failed) => (State::Bad, "failing"),
+        (Health::Serving, _) => (State::Good, "healthy"),
+        (Health::Unknown, Status::Passed) if is_fresh(view, &verification) => {
             (State::Good, "healthy")
         }
         (Health::Unknown, _) => (State::Attention, "not verified"),
     }
+}
+
+/// Whether an answer still says something, by the clock of the host that it was given on.
+fn is_fresh(view: &HostView, verification: &v1::Verification) -> bool {
+    let Seen::Known(described) = &view.describe else {
+        return false;
+    };
+    let checked = verification.checked_at_milliseconds;
+    checked > 0 && described.clock_milliseconds.saturating_sub(checked) <= FRESH_MILLISECONDS
 }
 
 fn health(view: &HostView, name: &str) -> Health {
@@ -390,23 +399,35 @@ mod tests {
     #[test]
     fn a_unit_is_healthy_when_its_own_answer_was_seen() {
         use v1::VerificationStatus as Status;
-        let unit = |active_state: &str, status: v1::VerificationStatus| {
+        const NOW: i64 = 1_700_000_000_000;
+        let seen = |active_state: &str, status: v1::VerificationStatus, age: i64, health| {
             let mut view = view();
+            if let Seen::Known(described) = &mut view.describe {
+                described.clock_milliseconds = NOW;
+            }
+            view.health.insert(UNIT_HEALTH.to_owned(), health);
             view.unit = Some(Seen::Known(v1::UnitObservation {
                 known: true,
                 active_state: active_state.to_owned(),
                 verification: Some(v1::Verification {
                     status: status.into(),
+                    checked_at_milliseconds: NOW - age,
                     ..v1::Verification::default()
                 }),
                 ..v1::UnitObservation::default()
             }));
             rows(&[view])[2].state
         };
+        let unit = |active_state, status| seen(active_state, status, 5_000, Health::Unknown);
         assert_eq!(unit("active", Status::Passed), State::Good);
         assert_eq!(unit("active", Status::Unknown), State::Attention);
         assert_eq!(unit("active", Status::Failed), State::Bad);
         assert_eq!(unit("failed", Status::Passed), State::Bad);
         assert_eq!(unit("odd", Status::Passed), State::Unknown);
+        let passed = |age, health| seen("active", Status::Passed, age, health);
+        assert_eq!(passed(60_000, Health::Unknown), State::Attention);
+        assert_eq!(passed(NOW, Health::Unknown), State::Attention, "no time");
+        assert_eq!(passed(-1_000, Health::Unknown), State::Good);
+        assert_eq!(passed(60_000, Health::Serving), State::Good);
     }
 }
