@@ -446,6 +446,21 @@ fn machines_are_read() {
 }
 
 #[test]
+fn a_packed_image_is_refused_with_its_place() {
+    for (from, to) in [
+        ("genericcloud-amd64.qcow2", "genericcloud-amd64.raw.xz"),
+        ("nocloud-amd64.iso", "nocloud-amd64.raw.ZST"),
+        ("nocloud-amd64.iso", "nocloud-amd64.tar.gz"),
+    ] {
+        let problems = machine_problems_after(from, to);
+        assert!(
+            problems.contains("makes no machine from a packed image"),
+            "{to}: {problems}"
+        );
+    }
+}
+
+#[test]
 fn machines_that_cannot_be_meant_are_refused_with_their_place() {
     for (from, to, told) in [
         (
@@ -467,16 +482,6 @@ fn machines_that_cannot_be_meant_are_refused_with_their_place() {
             "components: [main]",
             "components: []",
             "at least one component",
-        ),
-        (
-            "genericcloud-amd64.qcow2",
-            "genericcloud-amd64.raw.xz",
-            "makes no machine from a packed image",
-        ),
-        (
-            "nocloud-amd64.iso",
-            "nocloud-amd64.raw.ZST",
-            "makes no machine from a packed image",
         ),
         ("count: 3", "count: 0", "a whole number from 1 to 100"),
         ("memory: 8GiB", "memory: 8G", "is not a size like `8GiB`"),
