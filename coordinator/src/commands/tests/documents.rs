@@ -67,7 +67,11 @@ async fn an_ejected_stack_names_its_secrets_and_holds_none() {
         .ended(Exit::Failed);
     // Both files or none, so that the next try is not in the way of itself.
     std::fs::create_dir(desk.path("another")).unwrap();
-    std::fs::write(desk.path("another/compose.yaml"), "").unwrap();
+    std::fs::copy(
+        desk.path("out/compose.yaml"),
+        desk.path("another/compose.yaml"),
+    )
+    .unwrap();
     desk.run("eject -o another/compose.yaml")
         .await
         .ended(Exit::Failed)
