@@ -174,11 +174,15 @@ impl Drop for Lab {
 /// Keeps why a test fails, beside what is done with that anyway.
 fn note_why() {
     static ONCE: Once = Once::new();
+    WHY.lock().unwrap_or_else(PoisonError::into_inner).clear();
     ONCE.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |information| {
             let mut why = WHY.lock().unwrap_or_else(PoisonError::into_inner);
-            *why = information.to_string();
+            // What fails afterwards, while all is put back, is not why.
+            if why.is_empty() {
+                *why = information.to_string();
+            }
             drop(why);
             before(information);
         }));

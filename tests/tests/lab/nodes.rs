@@ -152,8 +152,9 @@ fn a_node_that_is_logged_in_anew_at_another_address_is_followed() {
     let refused = log_in("tskey-auth-bad", 10);
     assert_ne!(refused.code, 0, "{refused}");
     agent_says(&lab, "omni", "is logged out: ", 30);
+    // tailscaled goes on with the bad key by itself: it is not taken meanwhile either.
+    log_in("tskey-auth-good", 60).must("log in");
     drop(any_key);
-    log_in("tskey-auth-lab", 60).must("log in");
     let now = lab.on("omni", &["tailscale", "ip", "-4"]);
     let now = now.must("ask for the address").trim().to_owned();
     assert_ne!(now, address);

@@ -1,6 +1,9 @@
 //! The tailnet says who is calling: what it does not let in is refused, and what it does to a
 //! host's own node is said.
 
+use std::panic::{self, AssertUnwindSafe};
+use std::thread;
+
 use super::hosts::{Lab, Ran};
 use super::site::{becomes_green, must_be_rolled_out, variant};
 
@@ -28,7 +31,13 @@ impl<'a> Undo<'a> {
 
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
-        (self.undo)(self.lab);
+        let undone = panic::catch_unwind(AssertUnwindSafe(|| (self.undo)(self.lab)));
+        // A second panic would end all tests; what follows a failed test is put right by the lab.
+        if let Err(cause) = undone
+            && !thread::panicking()
+        {
+            panic::resume_unwind(cause);
+        }
     }
 }
 
