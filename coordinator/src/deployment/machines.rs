@@ -6,14 +6,11 @@ use std::path::Path;
 use omni_scale_proto::id::{HostName, SecretName};
 
 use super::hosts::Hosts;
-use super::model::{
-    HostMachine, MachineDisk, MachineGroup, MachineImage, MachineKind, MachineNetwork, PackageFile,
-    PackageRepository, Proxmox, StaticAddress,
-};
-use super::shared::Context;
-use super::values::{HypervisorWord, NodeName, Size, SubnetAddress};
-use super::{Files, secret};
-use crate::document::{Entry, Fields, Location, Node, Report};
+use super::model::{MachineDisk, MachineGroup, MachineImage, MachineKind, MachineNetwork, Proxmox};
+use super::shared::{Context, read_list};
+use super::values::{HypervisorWord, NodeName, Size};
+use super::{Files, host_machine, secret};
+use crate::document::{Entry, Fields, Node, Report};
 
 /// What every Proxmox VE node of the last ten years can give, and what can migrate between them.
 /// The hypervisor's own default, kvm64, boots no Talos (siderolabs/talos#7202).
@@ -137,7 +134,7 @@ fn read_kind(
     match (fields.entry("host"), fields.entry("talos")) {
         (Some(entry), None) => {
             let known: Option<HostName> = name.as_str().parse().ok();
-            check_host_name(fields, name, &entry.location, proxmox);
+            host_machine::check_name(fields, name, &entry.location, proxmox);
             if !known.is_some_and(|name| hosts.declares(&name)) {
                 fields.report().add_with_hint(
                     &entry.location,
@@ -146,7 +143,7 @@ fn read_kind(
                 );
             }
             let host = fields.required_fields("host")?;
-            read_host(files, context, host).map(MachineKind::Host)
+            host_machine::read(files, context, host).map(MachineKind::Host)
         }
         (None, Some(_)) => {
             let talos = fields.required_fields("talos")?;
@@ -175,165 +172,8 @@ fn read_kind(
     }
 }
 
-/// The longest name of a machine that becomes a host: the secret with which it enrols is called
-/// `enrollment-NAME`, and a secret's name has 63 characters at most.
-const LONGEST_HOST: usize = 63 - "enrollment-".len();
-
-fn check_host_name(fields: &Fields<'_>, name: &NodeName, place: &Location, proxmox: &Proxmox) {
-    if name.as_str().len() > LONGEST_HOST {
-        fields.report().add(
-            place,
-            format!(
-                "the name of a machine that becomes a host has {LONGEST_HOST} characters at most"
-            ),
-        );
-    }
-    if name.as_str() == proxmox.host.as_str() {
-        fields.report().add_with_hint(
-            place,
-            format!("the agent of `{name}` makes the machines, and cannot make its own"),
-            "name another host in `proxmox.host`, one that is there",
-        );
-    }
-}
-
-fn read_host(files: &dyn Files, context: &Context<'_>, fields: Fields<'_>) -> Option<HostMachine> {
-    let auth_key = secret::required(&fields, "auth_key");
-    let address = read_address(&fields);
-    let repositories = list(&fields, "repositories", |fields| {
-        read_repository(files, context.directory, fields)
-    });
-    let packages = read_packages(&fields);
-    let package_files = list(&fields, "files", |fields| {
-        let url = fields.required_parsed("url");
-        let sha256 = fields.required_parsed("sha256");
-        fields.finish();
-        Some(PackageFile {
-            url: url?,
-            sha256: sha256?,
-        })
-    });
-    let ssh_keys = fields.texts("ssh_keys");
-    fields.finish();
-    Some(HostMachine {
-        auth_key: auth_key?,
-        address: address?,
-        repositories: repositories?,
-        packages: packages?,
-        files: package_files?,
-        ssh_keys: ssh_keys?.into_iter().map(|(_, key)| key).collect(),
-    })
-}
-
-/// Outside: whether it could be read. Inside: whether there is one.
-#[expect(
-    clippy::option_option,
-    reason = "a problem in the report and an absent key are different things"
-)]
-fn read_address(fields: &Fields<'_>) -> Option<Option<StaticAddress>> {
-    let address = fields.optional("address");
-    let gateway = fields.optional("gateway");
-    let report = fields.report();
-    match (address, gateway) {
-        (None, None) => Some(None),
-        (Some(address), Some(gateway)) => {
-            let subnet: SubnetAddress = report.parsed(address)?;
-            Some(Some(StaticAddress {
-                address: subnet.address(),
-                prefix_length: subnet.prefix_length(),
-                gateway: report.parsed(gateway)?,
-            }))
-        }
-        (Some(lonely), None) | (None, Some(lonely)) => {
-            report.add(
-                &lonely.location,
-                "`address` and `gateway` come together; without both the machine asks DHCP",
-            );
-            None
-        }
-    }
-}
-
-fn read_repository(
-    files: &dyn Files,
-    directory: &Path,
-    fields: Fields<'_>,
-) -> Option<PackageRepository> {
-    let name = fields.required_parsed("name");
-    let url = fields.required_parsed("url");
-    let suite: Option<HypervisorWord> = fields.required_parsed("suite");
-    let components = read_components(&fields);
-    let key = fields.required("key").and_then(|node| {
-        let report = fields.report();
-        let path = directory.join(report.text(node)?);
-        match files.read(&path) {
-            Ok(key) if key.contains("-----BEGIN PGP PUBLIC KEY BLOCK-----") => Some(key),
-            Ok(_) => {
-                report.add_with_hint(
-                    &node.location,
-                    format!(
-                        "`{}` is no ASCII-armoured OpenPGP public key",
-                        path.display()
-                    ),
-                    "`gpg --export --armor KEY` writes one",
-                );
-                None
-            }
-            Err(error) => {
-                let message = format!("cannot read `{}`: {error}", path.display());
-                report.add(&node.location, message);
-                None
-            }
-        }
-    });
-    fields.finish();
-    Some(PackageRepository {
-        name: name?,
-        url: url?,
-        suite: suite?.into(),
-        components: components?,
-        key: key?,
-    })
-}
-
-/// `main`, `contrib` …: at least one, each a word.
-fn read_components(fields: &Fields<'_>) -> Option<Vec<String>> {
-    let node = fields.required("components")?;
-    let items = fields.report().items(node)?;
-    if items.is_empty() {
-        fields
-            .report()
-            .add(&node.location, "name at least one component, as `[main]`");
-    }
-    let word = |item| {
-        fields
-            .report()
-            .parsed::<HypervisorWord>(item)
-            .map(String::from)
-    };
-    items.iter().map(word).collect()
-}
-
-/// Names of Debian packages (Debian Policy §5.6.1).
-fn read_packages(fields: &Fields<'_>) -> Option<Vec<String>> {
-    let names = fields.texts("packages")?;
-    for (location, name) in &names {
-        let valid = name.len() >= 2
-            && name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-            && name.bytes().all(|byte| {
-                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte)
-            });
-        if !valid {
-            fields
-                .report()
-                .add(location, format!("`{name}` is no name of a Debian package"));
-        }
-    }
-    Some(names.into_iter().map(|(_, name)| name).collect())
-}
-
 fn read_disks(fields: &Fields<'_>, proxmox: &Proxmox) -> Option<Vec<MachineDisk>> {
-    let disks = list(fields, "disks", |disk| {
+    let disks = read_list(fields, "disks", |disk| {
         let size: Option<Size> = disk.required_parsed("size");
         let gibibytes = size.and_then(Size::gibibytes);
         if let (Some(_), None, Some(entry)) = (size, gibibytes, disk.entry("size")) {
@@ -360,7 +200,7 @@ fn read_disks(fields: &Fields<'_>, proxmox: &Proxmox) -> Option<Vec<MachineDisk>
 }
 
 fn read_networks(fields: &Fields<'_>, proxmox: &Proxmox) -> Option<Vec<MachineNetwork>> {
-    let networks = list(fields, "networks", |network| {
+    let networks = read_list(fields, "networks", |network| {
         let bridge = or_word(&network, "bridge", &proxmox.bridge);
         let vlan = match network.entry("vlan") {
             None => Some(None),
@@ -444,25 +284,6 @@ fn or_word(fields: &Fields<'_>, key: &'static str, default: &str) -> Option<Stri
             .parsed::<HypervisorWord>(node)
             .map(String::from),
     }
-}
-
-/// The mappings of a list; an absent key is an empty one.
-fn list<T>(
-    fields: &Fields<'_>,
-    key: &'static str,
-    mut read: impl FnMut(Fields<'_>) -> Option<T>,
-) -> Option<Vec<T>> {
-    let Some(node) = fields.optional(key) else {
-        return Some(Vec::new());
-    };
-    let report = fields.report();
-    let items = report.items(node)?;
-    let mut all = Vec::new();
-    for item in items {
-        let fields = Fields::of(item, fields.path_of(key), report);
-        all.push(fields.and_then(&mut read));
-    }
-    all.into_iter().collect()
 }
 
 /// Names of single machines: that of the group, with a number when there are several.

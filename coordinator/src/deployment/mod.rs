@@ -8,6 +8,7 @@
 //! tsidp and Omni are on different hosts; no two nodes of the tailnet have one name.
 
 mod files;
+mod host_machine;
 mod hosts;
 mod identity;
 mod machines;

@@ -95,3 +95,22 @@ fn is_variable(name: &str) -> bool {
         && !name.starts_with(|c: char| c.is_ascii_digit())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
+
+/// The mappings of a list; an absent key is an empty one.
+pub(super) fn read_list<T>(
+    fields: &Fields<'_>,
+    key: &'static str,
+    mut read: impl FnMut(Fields<'_>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let Some(node) = fields.optional(key) else {
+        return Some(Vec::new());
+    };
+    let report = fields.report();
+    let items = report.items(node)?;
+    let mut all = Vec::new();
+    for item in items {
+        let fields = Fields::of(item, fields.path_of(key), report);
+        all.push(fields.and_then(&mut read));
+    }
+    all.into_iter().collect()
+}

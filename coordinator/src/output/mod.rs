@@ -110,8 +110,8 @@ impl ClosedOutput {
 }
 
 /// For whoever has work to do beside what is printed: that nobody reads it does not end the work.
-pub(crate) fn unless_unread(printed: anyhow::Result<()>) -> anyhow::Result<()> {
-    match printed {
+pub(crate) fn unless_unread<E: Into<anyhow::Error>>(printed: Result<(), E>) -> anyhow::Result<()> {
+    match printed.map_err(Into::into) {
         Err(error) if Explanation::of(&error).silent => Ok(()),
         printed => printed,
     }

@@ -3484,7 +3484,7 @@ pub struct MachineObservation {
     /// 0: none.
     #[prost(uint32, tag = "5")]
     pub vmid: u32,
-    /// Proxmox's words: `running`, `stopped`, `paused` …
+    /// Proxmox's words: `running`, `stopped`, `paused` …; while its presence is unknown: why.
     #[prost(string, tag = "6")]
     pub status: ::prost::alloc::string::String,
     /// Proxmox's word for what locks it: `create`, `backup`, `migrate` … Empty: nothing.

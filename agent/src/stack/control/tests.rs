@@ -134,15 +134,23 @@ fn runs(host: &StackHost, container: &str) -> bool {
     host.engine.named(container).unwrap().is_running()
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_a_failed_restart_left_stopped_runs_after_the_next() {
+/// A host whose sidecar was restarted and did not become healthy; the next time it would.
+async fn after_a_failed_restart() -> StackHost {
     let host = running_stack().await;
     host.engine.behave("omni-tailscale", Behaviour::Unhealthy);
     control(&host, ControlAction::Restart, &["omni-tailscale"])
         .await
         .unwrap_err();
+    host.engine.behave("omni-tailscale", Behaviour::Healthy);
+    host
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_restart_left_stopped_runs_after_the_next() {
+    let host = after_a_failed_restart().await;
     assert!(!runs(&host, "omni-omni-1"));
     // Failing once more forgets nothing.
+    host.engine.behave("omni-tailscale", Behaviour::Unhealthy);
     control(&host, ControlAction::Restart, &["omni-tailscale"])
         .await
         .unwrap_err();
@@ -180,24 +188,14 @@ async fn what_a_killed_agent_left_stopped_runs_after_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_stopped_on_purpose_is_not_started_with_others() {
-    let host = running_stack().await;
-    host.engine.behave("omni-tailscale", Behaviour::Unhealthy);
-    control(&host, ControlAction::Restart, &["omni-tailscale"])
-        .await
-        .unwrap_err();
-    host.engine.behave("omni-tailscale", Behaviour::Healthy);
+    let host = after_a_failed_restart().await;
     control(&host, ControlAction::Stop, &["proxmox-provider"])
         .await
         .unwrap();
     let done = control(&host, ControlAction::Restart, &["omni-tailscale"]).await;
     assert_eq!(done.unwrap().summary, "restarted omni-tailscale, omni");
 
-    let host = running_stack().await;
-    host.engine.behave("omni-tailscale", Behaviour::Unhealthy);
-    control(&host, ControlAction::Restart, &["omni-tailscale"])
-        .await
-        .unwrap_err();
-    host.engine.behave("omni-tailscale", Behaviour::Healthy);
+    let host = after_a_failed_restart().await;
     // Its sharers would have been stopped with it.
     control(&host, ControlAction::Stop, &["omni-tailscale"])
         .await
@@ -208,12 +206,7 @@ async fn what_was_stopped_on_purpose_is_not_started_with_others() {
 
 #[tokio::test(start_paused = true)]
 async fn an_apply_makes_good_what_a_restart_left_stopped() {
-    let host = running_stack().await;
-    host.engine.behave("omni-tailscale", Behaviour::Unhealthy);
-    control(&host, ControlAction::Restart, &["omni-tailscale"])
-        .await
-        .unwrap_err();
-    host.engine.behave("omni-tailscale", Behaviour::Healthy);
+    let host = after_a_failed_restart().await;
     let stack = testing::stack();
     let record = || host.stacks.record(&"omni".parse().unwrap()).unwrap();
     host.engine

@@ -37,7 +37,7 @@ pub(in crate::commands) async fn run(
             .collect();
         let value = json!({ "id": rollout.to_string(), "left_running": running });
         let printed = context.output.json("aborted", &value);
-        unless_unread(printed.map_err(Into::into))?;
+        unless_unread(printed)?;
         return Ok(Exit::Done);
     }
     for left in &left {
@@ -47,7 +47,7 @@ pub(in crate::commands) async fn run(
         ));
     }
     let printed = context.output.data(&format!("gave up rollout {rollout}"));
-    unless_unread(printed.map_err(Into::into))?;
+    unless_unread(printed)?;
     context
         .output
         .say("`omni-scale plan` shows what is left to do");

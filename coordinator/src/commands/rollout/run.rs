@@ -95,10 +95,10 @@ pub(super) fn tell(
     if context.output.is_json() {
         let value = result_json(rollout, result);
         let printed = context.output.json("rollout", &value);
-        return unless_unread(printed.map_err(Into::into));
+        return unless_unread(printed);
     }
     match explain(result) {
-        None => unless_unread(context.output.data("done").map_err(Into::into)),
+        None => unless_unread(context.output.data("done")),
         Some(explanation) => {
             context.output.explain(&explanation);
             Ok(())
